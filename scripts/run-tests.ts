@@ -1,0 +1,25 @@
+// Runs the built tests: all of them, or those whose path contains one of the words given. `--list` only names them.
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join, normalize, relative } from 'node:path'
+
+const dist = normalize(join(import.meta.dirname, '..'))
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'))
+const files = ['src', 'test']
+  .flatMap((folder) => readdirSync(join(dist, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(dist, folder, name)))
+  .filter((name) => name.endsWith('.test.js'))
+  .filter((name) => words.length === 0 || words.some((word) => relative(dist, name).includes(word)))
+  .sort()
+
+if (files.length === 0) {
+  console.error(`no test matches ${words.join(' ')}`)
+  process.exit(1)
+}
+if (process.argv.includes('--list')) {
+  for (const file of files) console.log(relative(dist, file))
+  process.exit(0)
+}
+const result = spawnSync(process.execPath, ['--test', '--test-concurrency=2', '--test-reporter=spec', '--test-timeout=600000', ...files], {
+  stdio: 'inherit',
+})
+process.exitCode = result.status ?? 1

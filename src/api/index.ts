@@ -1,0 +1,3 @@
+// The Kubernetes API as data. Pure.
+export * from './generated/kinds.js'
+export * from './kind.js'

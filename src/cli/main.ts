@@ -1,0 +1,56 @@
+// `knarr`: finds the command, runs it, turns its end into an exit code.
+import { readFileSync } from 'node:fs'
+import { commands } from '../cluster/commands.js'
+import { explain, UsageError } from '../lib/index.js'
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+
+function help(): string {
+  const width = Math.max(7, ...Object.keys(commands).map((name) => name.length))
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`)
+  return [
+    'Kubernetes for Linux machines.',
+    '',
+    'Usage: knarr COMMAND [FLAGS]',
+    '',
+    ...rows,
+    `  ${'version'.padEnd(width)}  Print the version`,
+    '',
+  ].join('\n')
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(help())
+    return 0
+  }
+  if (name === 'version' || name === '--version') {
+    process.stdout.write(`knarr ${version()}\n`)
+    return 0
+  }
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!entry) {
+    process.stderr.write(`knarr: unknown command "${name}"; 'knarr help' lists them\n`)
+    return 1
+  }
+  const abort = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(new Error(`received ${signal}`)))
+  try {
+    const command = await entry.load()
+    return await command.run(rest, {
+      stdin: process.stdin,
+      stdout: process.stdout,
+      stderr: process.stderr,
+      env: process.env,
+      signal: abort.signal,
+    })
+  } catch (error) {
+    process.stderr.write(`knarr ${name}: ${explain(error)}\n`)
+    if (!(error instanceof UsageError) && process.env.KNARR_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    return 1
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))

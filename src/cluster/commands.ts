@@ -1,0 +1,9 @@
+// Every command of `knarr`, in the order in which help shows them. Loaded when called, so that one command does not pay for another.
+import type { Command } from '../lib/index.js'
+
+export interface CommandEntry {
+  readonly summary: string
+  load(): Promise<Command>
+}
+
+export const commands: Readonly<Record<string, CommandEntry>> = {}

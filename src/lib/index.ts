@@ -1,0 +1,12 @@
+// Ground for everything above: errors, log, clock, randomness, bytes, async tools. No I/O.
+export * from './async.js'
+export * from './backoff.js'
+export * from './bytes.js'
+export * from './clock.js'
+export * from './command.js'
+export * from './errors.js'
+export * from './flags.js'
+export * from './http.js'
+export * from './log.js'
+export * from './random.js'
+export * from './virtual-clock.js'
