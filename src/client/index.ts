@@ -1,0 +1,12 @@
+// Speaking to a Kubernetes API server: requests, watches, caches, queues, leases, events.
+export type { Cache, CacheListener, Indexer } from './cache.js'
+export { ObjectCache } from './cache.js'
+export * from './client.js'
+export * from './event-recorder.js'
+export * from './https-transport.js'
+export * from './informer.js'
+export * from './leader-election.js'
+export * from './path.js'
+export { fromStatus, statusError } from './status.js'
+export * from './watch.js'
+export * from './work-queue.js'
