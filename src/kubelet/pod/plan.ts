@@ -56,7 +56,7 @@ export interface PlanInput {
 /** Whether a container that ended like this runs again under the rules of its pod. */
 export function mayRestart(pod: Pod, container: PodContainer, ended: ObservedContainer | undefined): boolean {
   if (pod.metadata.deletionTimestamp) return false
-  if (!ended || ended.phase !== 'exited') return true
+  if (ended?.phase !== 'exited') return true
   if (container.role === 'ephemeral') return false
   if (container.role === 'sidecar') return true
   const spec = container.spec as Container
