@@ -1,0 +1,3 @@
+// Controllers: keep what was asked for. Each is a value; its decision is a pure function next door.
+export { controllers } from './list.js'
+export * from './types.js'
