@@ -47,8 +47,19 @@ t.test('listeners hear what was there, what changes, and what a fresh list lacks
     deleted: (m) => heard.push(`-${m.metadata.name}`),
   })
   cache.put(map('a', 2, 'blue'))
-  cache.replace([map('b', 3), map('c', 3)])
+  cache.replace([map('b', 3), map('c', 3)], '3')
   stop()
   cache.put(map('d', 9))
   t.same(heard, ['+a', 'red>blue', '-a', '+b', '+c'])
+})
+
+t.test('a list does not take away what is younger than it', async (t) => {
+  const cache = new ObjectCache<ConfigMap>()
+  cache.put(map('old', 3))
+  cache.put(map('young', 8))
+  cache.replace([], '5')
+  t.same(
+    cache.list().map((m) => m.metadata.name),
+    ['young'],
+  )
 })

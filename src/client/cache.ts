@@ -99,10 +99,10 @@ export class ObjectCache<T extends Resource> implements Cache<T> {
     for (const listener of this.listeners) listener.deleted?.(last)
   }
 
-  /** Makes the cache hold what a fresh list holds. */
-  replace(objects: readonly T[]): void {
+  /** Makes the cache hold what a list as of `listed` holds. What is younger than the list (a write of our own) stays. */
+  replace(objects: readonly T[], listed: string): void {
     const alive = new Set(objects.map(keyOf))
-    for (const [key, object] of [...this.objects]) if (!alive.has(key)) this.remove(object)
+    for (const [key, object] of [...this.objects]) if (!alive.has(key) && !(version(object) > Number(listed))) this.remove(object)
     for (const object of objects) this.put(object)
   }
 

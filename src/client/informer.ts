@@ -44,7 +44,7 @@ export function informer<T extends Resource>(client: Client, kind: Kind<T>, opti
       resourceVersion = page.resourceVersion
       more = page.continue
     } while (more)
-    cache.replace(items)
+    cache.replace(items, resourceVersion)
     if (!hasSynced) {
       hasSynced = true
       firstList.resolve()
