@@ -39,8 +39,10 @@ export function controllerReference(kind: Kind, owner: { readonly metadata: Obje
 export const groupOf = (apiVersion: string): string => (apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '')
 
 /** True when the reference names an object of this kind, in any version. */
-export const refersTo = (reference: { readonly apiVersion?: string | undefined; readonly kind?: string | undefined }, kind: Kind): boolean =>
-  reference.kind === kind.kind && groupOf(reference.apiVersion ?? '') === kind.group
+export const refersTo = (
+  reference: { readonly apiVersion?: string | undefined; readonly kind?: string | undefined },
+  kind: Kind,
+): boolean => reference.kind === kind.kind && groupOf(reference.apiVersion ?? '') === kind.group
 
 export const isDeleting = (object: { readonly metadata: ObjectMeta }): boolean => object.metadata.deletionTimestamp !== undefined
 

@@ -34,7 +34,13 @@ export interface Writer {
   /** Reads past the cache; undefined when there is none. */
   find<T extends Resource>(kind: Kind<T>, name: ObjectName): Promise<T | undefined>
   /** A subresource that is not the object itself: `eviction`, `binding`, `finalize`. */
-  subresource<T extends Resource>(kind: Kind<T>, name: ObjectName, subresource: string, body: unknown, method?: 'POST' | 'PUT'): Promise<void>
+  subresource<T extends Resource>(
+    kind: Kind<T>,
+    name: ObjectName,
+    subresource: string,
+    body: unknown,
+    method?: 'POST' | 'PUT',
+  ): Promise<void>
 }
 
 /** A copy of the cluster's objects, fed by watches and by our own writes. Objects are shared: never change one. */
@@ -45,6 +51,12 @@ export interface Cache {
   ownedBy<T extends Resource>(kind: Kind<T>, ownerUid: string): readonly T[]
   /** Objects of a namespace without a controlling owner. */
   orphans<T extends Resource>(kind: Kind<T>, namespace: string): readonly T[]
+  /** Objects of any held kind with this owner, in charge or not. */
+  dependents(ownerUid: string): readonly { readonly kind: Kind; readonly object: Resource }[]
+  /** Starts to hold another kind; resolves when its first list is in. */
+  add(kind: Kind, signal: AbortSignal): Promise<void>
+  /** Calls `listener` after every change of a kind. Returns how to stop. */
+  subscribe(kind: Kind, listener: (object: Resource, gone: boolean) => void): () => void
   /** Every kind this cache holds. */
   kinds(): readonly Kind[]
 }
@@ -85,6 +97,8 @@ export const watch = <T extends Resource>(kind: Kind<T>, wakes: Watch<T>['wakes'
 
 export interface Controller {
   readonly name: string
+  /** Who events are from; default `<name>-controller`. */
+  readonly component?: string
   readonly for: Kind
   /** Kinds whose objects are owned by `for`: a change of one wakes its controlling owner. */
   readonly owns?: readonly Kind[]
@@ -93,6 +107,8 @@ export interface Controller {
   readonly reads?: readonly Kind[]
   /** Reconciles at once; default 4. Never two of one key. */
   readonly workers?: number
+  /** Work that belongs to no object. Ends with the signal. */
+  readonly background?: (context: Context, signal: AbortSignal) => Promise<void>
   readonly reconcile: (key: ObjectKey, context: Context) => Promise<Outcome | undefined>
 }
 
