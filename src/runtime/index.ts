@@ -1,0 +1,3 @@
+// The container runtime: OCI specs become syscall programs, containers live without the daemon.
+export * from './spec.js'
+export * from './types.js'
