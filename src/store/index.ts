@@ -1,2 +1,4 @@
 // Keys, bytes and revisions on disk: etcd's semantics over LMDB or etcd itself.
+
+export * from './lmdb.js'
 export * from './store.js'

@@ -1,0 +1,94 @@
+// The LMDB store keeps what every store promises, and what only a store on this disk can.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { systemClock, virtualClock } from '../../src/lib/index.js'
+import { openLmdbStore } from '../../src/store/index.js'
+import { storeContract } from '../contract/store.js'
+
+const folder = (): { path: string; remove(): void } => {
+  const path = mkdtempSync(join(tmpdir(), 'knarr-store-'))
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+storeContract('lmdb', async () => {
+  const { path, remove } = folder()
+  const store = await openLmdbStore({ path, clock: systemClock })
+  return {
+    store,
+    prefix: '/registry/',
+    async end() {
+      await store.close()
+      remove()
+    },
+  }
+})
+
+void t.test('everything is there again after a restart', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  let store = await openLmdbStore({ path, clock: systemClock })
+  const a = await store.put('/a', Buffer.from('1'))
+  await store.put('/b', Buffer.from('2'))
+  const last = await store.delete('/b')
+  await store.close()
+  store = await openLmdbStore({ path, clock: systemClock, verify: true })
+  t.equal(await store.revision(), last.revision)
+  t.equal((await store.get('/a')).kv?.modRevision, a.revision)
+  t.ok((await store.get('/b', { revision: last.revision - 1 })).kv)
+  await store.compact(last.revision)
+  await store.close()
+  store = await openLmdbStore({ path, clock: systemClock, verify: true })
+  t.equal(await store.revision(), last.revision, 'the counter does not fall back when its last record was compacted')
+  t.equal(store.verify(), 1)
+  await store.close()
+})
+
+void t.test('one process at a time', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  const store = await openLmdbStore({ path, clock: systemClock })
+  await t.rejects(openLmdbStore({ path, clock: systemClock }), /another process has .* open/)
+  await store.close()
+  await (await openLmdbStore({ path, clock: systemClock })).close()
+})
+
+void t.test('a lease expires by its clock, also across a restart', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  let store = await openLmdbStore({ path, clock: virtualClock() })
+  const lease = await store.grantLease(10)
+  await store.put('/a', Buffer.from('1'), { lease: lease.id })
+  await store.close()
+  const clock = virtualClock()
+  store = await openLmdbStore({ path, clock })
+  await clock.advance(9_000)
+  await store.keepAlive(lease.id)
+  await clock.advance(9_000)
+  t.ok((await store.get('/a')).kv)
+  const watch = store.watch('/')[Symbol.asyncIterator]()
+  const gone = watch.next()
+  await clock.advance(1_500)
+  t.match((await gone).value, { events: [{ type: 'delete', kv: { key: '/a' } }] })
+  await watch.return?.()
+  await store.close()
+})
+
+void t.test('a backup is a store of its own', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  const store = await openLmdbStore({ path: `${path}/live`, clock: systemClock })
+  for (let i = 0; i < 100; i++) await store.put(`/k${i}`, Buffer.from(String(i)))
+  const at = await store.revision()
+  await store.backup(`${path}/copy`)
+  await t.rejects(store.backup(`${path}/copy`), /there already/)
+  await t.rejects(store.backup(`${path}/no/where`), /is not there/)
+  await store.put('/later', Buffer.from('x'))
+  const copy = await openLmdbStore({ path: `${path}/copy`, clock: systemClock, verify: true })
+  t.equal(await copy.revision(), at)
+  t.equal((await copy.range('/')).count, 100)
+  t.equal((await copy.get('/later')).kv, undefined)
+  await copy.close()
+  await store.close()
+})
