@@ -1,4 +1,5 @@
 // The kernel's interfaces; the only folder that imports koffi.
+export * from './cgroup/index.js'
 export * from './libc/constants.js'
 export * from './libc/libc.js'
 export * from './libc/syscalls.js'
