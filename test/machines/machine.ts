@@ -222,26 +222,8 @@ export async function createSwitch(prefix: number): Promise<Switch> {
       if (rateKbit)
         await must1('tc', 'qdisc', 'replace', 'dev', port, 'root', 'tbf', 'rate', `${rateKbit}kbit`, 'burst', '16kb', 'latency', '400ms')
       if (lossPercent) {
-        const lose = lossPercent >= 100 ? [] : ['numgen', 'random', 'mod', '100', '<', String(lossPercent)]
-        for (const chain of ['forward', 'output']) {
-          await must1(
-            'nft',
-            'add',
-            'rule',
-            'bridge',
-            'cut',
-            chain,
-            'oifname',
-            port,
-            'numgen',
-            'random',
-            'mod',
-            '100',
-            '<',
-            String(lossPercent),
-            'drop',
-          )
-        }
+        const lose = lossPercent >= 100 ? '' : `numgen random mod 100 < ${lossPercent} `
+        for (const chain of ['forward', 'output']) await must1('nft', `add rule bridge cut ${chain} oifname ${port} ${lose}drop`)
       }
     },
     async destroy() {
