@@ -191,6 +191,8 @@ export async function createSwitch(prefix: number): Promise<Switch> {
         process.kill(-(process1.pid ?? 0), 'SIGKILL')
         for (const c of groups) killTree(join(CGROUPS, c, cgroup))
         await gone
+        // The kernel takes a moment to end a pid namespace.
+        while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 10))
       },
       async destroy() {
         await machine.powerOff()
