@@ -242,19 +242,21 @@ export function createLogPump(options: LogPumpOptions): LogPump {
   }
   attempt(begin)
 
+  const resume = (): void => {
+    if (!blocked || closed) return
+    blocked = false
+    if (!retry) watch()
+  }
+
   return {
     subscribe(listener) {
       listeners.add(listener)
       return () => {
         listeners.delete(listener)
-        if (blocked) this.resume()
+        resume()
       }
     },
-    resume() {
-      if (!blocked || closed) return
-      blocked = false
-      if (!retry) watch()
-    },
+    resume,
     reopen() {
       if (logPath && statSync(logPath, { throwIfNoEntry: false })?.ino !== inode) openLog()
     },

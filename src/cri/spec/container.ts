@@ -3,9 +3,9 @@ import { type Device, type DeviceRule, type MountSpec, OCI_VERSION, type Seccomp
 import type { ContainerConfig, NamespaceOption } from '../types.js'
 import { planCapabilities } from './capabilities.js'
 import { containerMounts, type MountFacts } from './mounts.js'
-import { containerNamespaces, type ContainerNamespaceFacts, hasUserNamespace, ociMappings } from './namespaces.js'
+import { type ContainerNamespaceFacts, containerNamespaces, hasUserNamespace, ociMappings } from './namespaces.js'
 import { MASKED_PATHS, READONLY_PATHS } from './paths.js'
-import { processSpec, type ProcessFacts } from './process.js'
+import { type ProcessFacts, processSpec } from './process.js'
 import { ociResources } from './resources.js'
 import { defaultSeccomp } from './seccomp.js'
 

@@ -28,7 +28,8 @@ export function checkUserNamespace(options: NamespaceOption | undefined): void {
   ] as const) {
     if (list?.length !== 1) throw invalid(`user namespace: want exactly one mapping of ${what}, got ${list?.length ?? 0}`)
     const [map] = list
-    if (!map || map.length <= 0 || map.containerId !== 0) throw invalid(`user namespace: the mapping of ${what} must begin at 0 and not be empty`)
+    if (!map || map.length <= 0 || map.containerId !== 0)
+      throw invalid(`user namespace: the mapping of ${what} must begin at 0 and not be empty`)
   }
 }
 

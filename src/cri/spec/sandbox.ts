@@ -20,7 +20,8 @@ export interface SandboxFacts {
 }
 
 /** Where the cgroup of a container or sandbox goes: below the pod's, which the caller made. */
-export const cgroupsPath = (config: PodSandboxConfig, id: string): string => `${config.linux?.cgroupParent || '/knarr-cri'}/${id}`.replace(/\/+/g, '/')
+export const cgroupsPath = (config: PodSandboxConfig, id: string): string =>
+  `${config.linux?.cgroupParent || '/knarr-cri'}/${id}`.replace(/\/+/g, '/')
 
 /** `pause` on the pod's own root; the pod's sysctls; no capabilities. Throws a sentence for what cannot be. */
 export function sandboxSpec(config: PodSandboxConfig, facts: SandboxFacts): Spec {

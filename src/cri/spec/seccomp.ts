@@ -78,7 +78,8 @@ export function defaultSeccomp(capabilities: readonly string[], arch: string): S
   const syscalls: SeccompRule[] = [allow(words(ALWAYS))]
   for (const value of PERSONALITIES) syscalls.push(allow(['personality'], [{ index: 0, value, op: 'SCMP_CMP_EQ' }]))
   syscalls.push(allow(['socket'], [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }]))
-  for (const [capability, calls] of Object.entries(WITH_CAPABILITY)) if (capabilities.includes(capability)) syscalls.push(allow(words(calls)))
+  for (const [capability, calls] of Object.entries(WITH_CAPABILITY))
+    if (capabilities.includes(capability)) syscalls.push(allow(words(calls)))
   if (!admin) {
     syscalls.push(allow(['clone'], [{ index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]))
     // Its flags are behind a pointer, where a filter cannot look: ENOSYS makes C libraries fall back to clone.

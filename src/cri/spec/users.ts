@@ -57,7 +57,8 @@ export function resolveUser(wish: UserWish, files: { readonly passwd: string; re
 
   const groupList = groups(files.group)
   // The image's group goes with the image's user only.
-  const groupWish = wish.runAsGroup !== undefined ? String(wish.runAsGroup) : wish.runAsUser === undefined && !wish.runAsUsername ? imageGroup : ''
+  const groupWish =
+    wish.runAsGroup !== undefined ? String(wish.runAsGroup) : wish.runAsUser === undefined && !wish.runAsUsername ? imageGroup : ''
   let gid = account?.gid ?? 0
   if (groupWish) {
     const found = isNumber(groupWish) ? Number(groupWish) : groupList.find(({ name }) => name === groupWish)?.gid
