@@ -2,6 +2,7 @@
 import type { Kind, Resource } from '../../api/index.js'
 import { type Client, type Informer, informer } from '../../client/index.js'
 import { ApiError, type Clock, isStatus, type Logger } from '../../lib/index.js'
+import { discoverKinds } from './discovery.js'
 import { controllerOf, isDeleting, uidOf } from './objects.js'
 import type { Cache, ObjectKey, ObjectName, Writer } from './types.js'
 
@@ -119,6 +120,9 @@ export function cachedClient(client: Client, cache: ClusterCache): CachedClient 
         }
       }),
     find: (kind, name) => client.find(kind, name),
+    clear: (kind, namespace) => client.deleteCollection(kind, { namespace }),
+    listNow: async (kind, namespace) => (await client.list(kind, { namespace })).items,
+    discover: () => discoverKinds(client),
     subresource: (kind, name, subresource, body, method = 'POST') =>
       write(kind, async () => {
         if (method === 'POST') await client.createSubresource(kind, name, subresource, body)

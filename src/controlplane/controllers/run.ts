@@ -31,7 +31,7 @@ export async function runControllers(run: RunControllersOptions): Promise<void> 
 }
 
 async function lead(run: RunControllersOptions, signal: AbortSignal): Promise<void> {
-  const { client, clock, log, controllers = allControllers } = run
+  const { client, clock, log, controllers = allControllers() } = run
   const cache = clusterCache({ client, clock, log })
   const writer = cachedClient(client, cache)
   const recorders: { flush(): Promise<void> }[] = []
@@ -51,7 +51,7 @@ async function lead(run: RunControllersOptions, signal: AbortSignal): Promise<vo
       normal: (about, reason, message) => recorder.record(about, 'Normal', reason, message),
       warning: (about, reason, message) => recorder.record(about, 'Warning', reason, message),
     }
-    const context: Context = {
+    const context: Omit<Context, 'wake'> = {
       cache,
       client: writer,
       clock,
@@ -60,7 +60,7 @@ async function lead(run: RunControllersOptions, signal: AbortSignal): Promise<vo
       events,
       options: run.options ?? {},
     }
-    return runOne(controller, context, cache, writer, signal)
+    return runOne(controller, context, { cache, client: writer }, signal)
   })
   run.onReady?.()
   await Promise.all(work)
@@ -107,12 +107,12 @@ function listen(controller: Controller, cache: ClusterCache, queue: WorkQueue): 
 
 async function runOne(
   controller: Controller,
-  context: Context,
-  cache: ClusterCache,
-  client: CachedClient,
+  given: Omit<Context, 'wake'>,
+  { cache, client }: { cache: ClusterCache; client: CachedClient },
   signal: AbortSignal,
 ): Promise<void> {
-  const queue = workQueue({ clock: context.clock, maxMs: 60_000 })
+  const queue = workQueue({ clock: given.clock, maxMs: 60_000 })
+  const context: Context = { ...given, wake: (key, afterMs) => queue.addAfter(key, afterMs ?? 0) }
   const unsubscribe = listen(controller, cache, queue)
   const stop = (): void => {
     for (const end of unsubscribe) end()

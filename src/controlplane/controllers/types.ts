@@ -33,6 +33,12 @@ export interface Writer {
   delete<T extends Resource>(kind: Kind<T>, name: ObjectName, options?: DeleteCall): Promise<void>
   /** Reads past the cache; undefined when there is none. */
   find<T extends Resource>(kind: Kind<T>, name: ObjectName): Promise<T | undefined>
+  /** Deletes every object of a kind in a namespace. */
+  clear(kind: Kind, namespace: string): Promise<void>
+  /** Reads past the cache. */
+  listNow<T extends Resource>(kind: Kind<T>, namespace?: string): Promise<readonly T[]>
+  /** The kinds that the server serves now and that can be listed, watched and deleted. */
+  discover(): Promise<readonly Kind[]>
   /** A subresource that is not the object itself: `eviction`, `binding`, `finalize`. */
   subresource<T extends Resource>(
     kind: Kind<T>,
@@ -74,6 +80,8 @@ export interface Context {
   readonly random: Random
   readonly log: Logger
   readonly events: Events
+  /** Puts a key into this controller's own queue, at once or later. */
+  readonly wake: (key: ObjectKey, afterMs?: number) => void
   /** The options of the whole set, for those controllers that have some. */
   readonly options: ControllerOptions
 }
