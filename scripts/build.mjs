@@ -29,7 +29,8 @@ const bundle = async () => {
   rmSync('dist/knarr', { recursive: true, force: true })
   await build({
     ...shared,
-    entryPoints: ['src/cli/main.ts'],
+    // Worker threads start from files of their own, beside the command.
+    entryPoints: ['src/cli/main.ts', 'src/image/unpack-worker.ts'],
     outdir: 'dist/knarr',
     bundle: true,
     splitting: true,

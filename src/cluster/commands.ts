@@ -6,4 +6,6 @@ export interface CommandEntry {
   load(): Promise<Command>
 }
 
-export const commands: Readonly<Record<string, CommandEntry>> = {}
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  image: { summary: 'Pull, keep and push images', load: async () => (await import('../image/command.js')).image },
+}

@@ -1,4 +1,7 @@
 // Images: pulled, kept, unpacked and pushed; mounts are returned as values.
+export { chainId } from './layers.js'
 export * from './manifest.js'
+export { formatPlatform, hostPlatform, parsePlatform } from './platform.js'
 export * from './reference.js'
+export { createImageStore, type ImageStoreOptions } from './store.js'
 export * from './types.js'

@@ -1,15 +1,9 @@
 // What the floors above see of images: plain values, and the two stores as interfaces.
 import type { Readable, Writable } from 'node:stream'
+import type { Mount } from '../sys/index.js'
 import type { Config, Descriptor, Digest, Platform } from './manifest.js'
 
-/** A mount as a value; the same shape as sys's. Whoever executes it may put another target. */
-export interface Mount {
-  readonly source: string
-  readonly target: string
-  readonly type: string
-  /** Words as in fstab: `ro`, `rbind`, `lowerdir=…`. */
-  readonly options: readonly string[]
-}
+export type { Mount }
 
 /** An image that is wholly here: manifest, config and every layer. */
 export interface Image {

@@ -1,0 +1,110 @@
+// Worker threads that unpack layers side by side: one layer per worker, the rest wait. Idle workers end.
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { limiter } from '../lib/index.js'
+import type { Growth, UnpackJob, UnpackOutcome } from './unpack-job.js'
+import type { FromWorker, ToWorker } from './unpack-worker.js'
+
+export interface UnpackPool {
+  /** Queues a job. Growth may be reported before a worker is free. */
+  run(job: UnpackJob, progress?: (read: number) => void): Growth & { readonly outcome: Promise<UnpackOutcome> }
+  close(): Promise<void>
+}
+
+/** Beside the built one-to-one file and beside the bundle alike (scripts/build.mjs lists it as an entry point). */
+const workerFile = new URL('./unpack-worker.js', import.meta.url)
+
+export function unpackPool(options: { readonly workers?: number } = {}): UnpackPool {
+  const size = Math.max(1, options.workers ?? Math.min(4, availableParallelism()))
+  const turn = limiter(size)
+  const idle: Worker[] = []
+  const all = new Set<Worker>()
+  let waiting = 0
+  let closed = false
+
+  const take = (): Worker => {
+    const ready = idle.pop()
+    if (ready) {
+      ready.ref()
+      return ready
+    }
+    const worker = new Worker(workerFile, { stdin: false, resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 } })
+    all.add(worker)
+    worker.once('exit', () => all.delete(worker))
+    return worker
+  }
+
+  /** A worker whose job failed may be in the middle of anything: it is ended, not used again. */
+  const release = (worker: Worker, reusable: boolean): void => {
+    worker.removeAllListeners('message')
+    worker.removeAllListeners('error')
+    if (!reusable || closed || waiting === 0) void worker.terminate()
+    else {
+      worker.unref()
+      idle.push(worker)
+    }
+  }
+
+  const work = (
+    job: UnpackJob,
+    early: ToWorker[],
+    attach: (send: (message: ToWorker) => void) => void,
+    progress?: (read: number) => void,
+  ) =>
+    new Promise<UnpackOutcome>((resolve, reject) => {
+      const worker = take()
+      const send = (message: ToWorker): void => worker.postMessage(message)
+      worker.on('message', (message: FromWorker) => {
+        if (message.type === 'progress') return progress?.(message.read)
+        release(worker, message.type === 'done')
+        if (message.type === 'done') resolve(message.outcome)
+        else reject(new Error(message.message))
+      })
+      worker.on('error', (error) => {
+        release(worker, false)
+        reject(new Error('the unpacking worker broke down', { cause: error }))
+      })
+      send({ type: 'start', job })
+      for (const message of early) send(message)
+      attach(send)
+    })
+
+  return {
+    run(job, progress) {
+      const early: ToWorker[] = []
+      let send = (message: ToWorker): void => {
+        early.push(message)
+      }
+      let failure: Error | undefined
+      waiting++
+      const outcome = turn(() => {
+        waiting--
+        if (failure) throw failure
+        return work(
+          job,
+          early,
+          (direct) => {
+            send = direct
+          },
+          progress,
+        )
+      })
+      // The caller may be busy downloading when this fails; it looks later.
+      outcome.catch(() => {})
+      return {
+        outcome,
+        grow: (available) => send({ type: 'grow', available }),
+        end: (bytes) => send({ type: 'end', size: bytes }),
+        fail(error) {
+          failure = error
+          send({ type: 'fail', message: error.message })
+        },
+      }
+    },
+    async close() {
+      closed = true
+      const gone = [...all].map((worker) => worker.terminate())
+      await Promise.all(gone)
+    },
+  }
+}

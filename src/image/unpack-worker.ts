@@ -1,0 +1,32 @@
+// Entry point of the worker threads that unpack layers: jobs and growth come in as messages, outcomes go back.
+import { parentPort } from 'node:worker_threads'
+import { type Growth, startUnpack, type UnpackJob, type UnpackOutcome } from './unpack-job.js'
+
+export type ToWorker =
+  | { readonly type: 'start'; readonly job: UnpackJob }
+  | { readonly type: 'grow'; readonly available: number }
+  | { readonly type: 'end'; readonly size: number }
+  | { readonly type: 'fail'; readonly message: string }
+
+export type FromWorker =
+  | { readonly type: 'progress'; readonly read: number }
+  | { readonly type: 'done'; readonly outcome: UnpackOutcome }
+  | { readonly type: 'failed'; readonly message: string }
+
+const port = parentPort
+let current: Growth | undefined
+
+const send = (message: FromWorker): void => port?.postMessage(message)
+
+port?.on('message', (message: ToWorker) => {
+  if (message.type === 'start') {
+    const running = startUnpack(message.job, (read) => send({ type: 'progress', read }))
+    current = running
+    running.outcome.then(
+      (outcome) => send({ type: 'done', outcome }),
+      (error: Error) => send({ type: 'failed', message: error.message }),
+    )
+  } else if (message.type === 'grow') current?.grow(message.available)
+  else if (message.type === 'end') current?.end(message.size)
+  else current?.fail(new Error(message.message))
+})
