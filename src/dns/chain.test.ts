@@ -1,0 +1,165 @@
+import t from 'tap'
+import { seededRandom, silentLog, virtualClock } from '../lib/index.js'
+import { buildChain } from './chain.js'
+import type { ClusterView } from './cluster-records.js'
+import { CorefileError, defaultCorefile, parseCorefile } from './corefile.js'
+import { decodeMessage, encodeReply } from './packet.js'
+import type { Exchange } from './plugins/forward.js'
+import { newMetrics } from './plugins/small.js'
+import { type Query, type Reply, type Resolve, TYPES } from './types.js'
+
+const empty: ClusterView = {
+  service: () => undefined,
+  slices: () => [],
+  hasNamespace: () => false,
+  servicesWithIp: () => [],
+  slicesWithIp: () => [],
+}
+const question = (name: string, type: number = TYPES.A): Query => ({
+  id: 1,
+  opcode: 0,
+  recursionDesired: true,
+  checkingDisabled: false,
+  question: { name, type, class: 1 },
+  client: '',
+  transport: 'udp',
+})
+
+/** A chain whose upstream servers are a function. */
+function chain(corefile: string, upstream: (address: string, query: Query) => Reply | undefined) {
+  const clock = virtualClock()
+  const asked: string[] = []
+  const exchange: Exchange = async ({ address }, bytes) => {
+    const message = decodeMessage(bytes)
+    const query = { ...question(message.questions[0]?.name ?? '', message.questions[0]?.type), id: message.id }
+    asked.push(`${address} ${query.question.name}`)
+    const reply = upstream(address, query)
+    if (!reply) throw new Error('silence')
+    return encodeReply(query, reply)
+  }
+  const [block] = parseCorefile(corefile)
+  const context = {
+    view: empty,
+    clock,
+    random: seededRandom(1),
+    log: silentLog,
+    metrics: newMetrics(),
+    exchangeUdp: exchange,
+    exchangeTcp: exchange,
+  }
+  const resolve: Resolve = buildChain(block as NonNullable<typeof block>, context)
+  return { resolve, asked, clock, metrics: context.metrics }
+}
+const address =
+  (ip: string, ttl = 60): ((_: string, query: Query) => Reply) =>
+  (_, query) => ({
+    rcode: 'NOERROR',
+    answers: [{ name: query.question.name, ttl, data: { type: 'A', address: ip } }],
+  })
+
+t.test("answers are remembered for their time, in anybody's spelling", async (t) => {
+  const { resolve, asked, clock } = chain('. {\n cache 30\n forward . 192.0.2.1\n}', address('198.51.100.1', 300))
+  await resolve(question('a.example'))
+  await clock.advance(10_000)
+  const second = await resolve(question('A.Example'))
+  t.equal(asked.length, 1)
+  t.same(second.answers?.[0], { name: 'A.Example', ttl: 290, data: { type: 'A', address: '198.51.100.1' } })
+  await clock.advance(21_000)
+  await resolve(question('a.example'))
+  t.equal(asked.length, 2, '"cache 30" means thirty seconds at most')
+})
+
+t.test('denials are kept as their SOA says, failures never', async (t) => {
+  let rcode: Reply['rcode'] = 'SERVFAIL'
+  const soa = { type: 'SOA', primary: 'n', mailbox: 'm', serial: 1, refresh: 1, retry: 1, expire: 1, minimum: 5 } as const
+  const { resolve, asked, clock } = chain('. {\n cache\n forward . 192.0.2.1\n}', () => ({
+    rcode,
+    authority: [{ name: 'example', ttl: 60, data: soa }],
+  }))
+  await resolve(question('x.example'))
+  await resolve(question('x.example'))
+  t.equal(asked.length, 2)
+  rcode = 'NXDOMAIN'
+  await resolve(question('x.example'))
+  t.equal((await resolve(question('x.example'))).rcode, 'NXDOMAIN')
+  t.equal(asked.length, 3)
+  await clock.advance(6000)
+  await resolve(question('x.example'))
+  t.equal(asked.length, 4)
+})
+
+t.test('stale answers serve when upstream is silent; prefetch asks before the end', async (t) => {
+  let alive = true
+  const { resolve, asked, clock } = chain(
+    '. {\n cache {\n success 100 60\n prefetch 2\n serve_stale 1h\n }\n forward . 192.0.2.1\n}',
+    (_, query) => (alive ? address('198.51.100.1')(_, query) : undefined),
+  )
+  await resolve(question('a.example'))
+  await clock.advance(58_000)
+  await resolve(question('a.example'))
+  await resolve(question('a.example'))
+  await clock.advance(0)
+  t.equal(asked.length, 2, 'asked again in the background')
+  alive = false
+  await clock.advance(120_000)
+  t.same((await resolve(question('a.example'))).answers?.[0]?.data, { type: 'A', address: '198.51.100.1' })
+  await clock.advance(3_600_000)
+  t.equal((await resolve(question('a.example'))).rcode, 'SERVFAIL')
+})
+
+t.test('the next server is asked when one is silent, and the silent one is left alone', async (t) => {
+  const { resolve, asked, clock } = chain('. {\n forward . 192.0.2.1 192.0.2.2 {\n policy sequential\n }\n}', (server, query) =>
+    server === '192.0.2.1' ? undefined : address('198.51.100.1')(server, query),
+  )
+  for (let i = 0; i < 3; i++) t.equal((await resolve(question('a.example'))).rcode, 'NOERROR')
+  t.same(
+    asked.map((line) => line.split(' ')[0]),
+    ['192.0.2.1', '192.0.2.2', '192.0.2.1', '192.0.2.2', '192.0.2.2'],
+  )
+  await clock.advance(6000)
+  await resolve(question('a.example'))
+  t.equal(asked.filter((line) => line.startsWith('192.0.2.1 ')).length, 3, 'and asked again after a rest')
+})
+
+t.test('hosts, rewrite, except', async (t) => {
+  const { resolve, asked, metrics } = chain(
+    '. {\n prometheus\n rewrite name suffix .old.example .new.example\n hosts {\n 192.0.2.50 db.new.example db\n fallthrough\n }\n forward . 192.0.2.1 {\n except internal\n }\n}',
+    address('198.51.100.1'),
+  )
+  const rewritten = await resolve(question('db.old.example'))
+  t.same(rewritten.answers, [{ name: 'db.old.example', ttl: 3600, data: { type: 'A', address: '192.0.2.50' } }])
+  t.same((await resolve(question('50.2.0.192.in-addr.arpa', TYPES.PTR))).answers?.length, 2)
+  t.equal((await resolve(question('x.internal'))).rcode, 'REFUSED')
+  await resolve(question('web.old.example'))
+  t.same(asked, ['192.0.2.1 web.new.example'])
+  t.equal(metrics.requests, 4)
+})
+
+t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {
+  const [block] = parseCorefile(defaultCorefile('cluster.local'))
+  t.same(block?.zones, [''])
+  t.equal(block?.port, 53)
+  t.same(
+    block?.directives.map(({ name }) => name),
+    ['errors', 'health', 'ready', 'kubernetes', 'prometheus', 'forward', 'cache', 'loop', 'reload', 'loadbalance'],
+  )
+  t.same(block?.directives.find(({ name }) => name === 'kubernetes')?.block[0], ['pods', 'insecure'])
+  for (const [text, message] of [
+    ['', /no server block/],
+    ['. {\n errors\n', /line 1: the server block is not closed/],
+    ['.:99999 {\n}', /line 1: "\.:99999" is no server address/],
+    ['. {\n nonsense\n}', /line 2: nonsense: no such plugin/],
+    ['. {\n forward . somewhere\n}', /line 2: forward: "somewhere" is no address/],
+    ['. {\n forward .\n}', /wants a zone and at least one server/],
+    ['. {\n cache 30x\n}', /"30x" is no duration/],
+    ['. {\n rewrite name regex ( b\n}', /"\(" is no regular expression/],
+  ] as const) {
+    try {
+      chain(text, () => undefined)
+      t.fail(`accepted ${text}`)
+    } catch (error) {
+      t.ok(error instanceof CorefileError, String(error))
+      t.match((error as Error).message, message)
+    }
+  }
+})
