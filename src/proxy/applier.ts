@@ -1,0 +1,12 @@
+// What makes a ruleset real on a node.
+import type { Ruleset, RulesetChange } from './ruleset.js'
+
+export interface Applier {
+  readonly name: 'nftables' | 'iptables' | 'userspace'
+  /** Makes the kernel (or our own sockets) hold exactly `ruleset`. `change` is the way from the last one applied; absent the first time. */
+  apply(ruleset: Ruleset, change?: RulesetChange): Promise<void>
+  /** False when somebody else removed what we had put there: then everything is applied anew. */
+  intact(): Promise<boolean>
+  /** Takes everything away. */
+  remove(): Promise<void>
+}
