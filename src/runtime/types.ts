@@ -1,4 +1,5 @@
 // What the runtime offers to the daemon: containers by id, values in, values out.
+import type { CgroupStats } from '../sys/index.js'
 import type { OciState, OciStatus, Process, Resources, Spec } from './spec.js'
 
 /**
@@ -62,44 +63,8 @@ export interface ExecProcess {
   kill(signal: number): boolean
 }
 
-export interface ContainerStats {
-  /** Milliseconds since 1970. */
-  readonly at: number
-  /** CPU time used so far, nanoseconds. */
-  readonly cpu: {
-    readonly usageNs: number
-    readonly userNs: number
-    readonly systemNs: number
-    readonly periods: number
-    readonly throttledPeriods: number
-    readonly throttledNs: number
-    readonly perCpuNs: readonly number[]
-  }
-  /** Bytes. `workingSet` is usage without inactive file pages. */
-  readonly memory: {
-    readonly usage: number
-    readonly workingSet: number
-    readonly limit?: number
-    readonly rss: number
-    readonly cache: number
-    readonly swap: number
-    readonly pageFaults: number
-    readonly majorPageFaults: number
-    readonly peak: number
-    readonly failures: number
-    readonly oomKills: number
-    readonly raw: Readonly<Record<string, number>>
-  }
-  readonly pids: { readonly current: number; readonly limit?: number }
-  readonly io: readonly {
-    readonly major: number
-    readonly minor: number
-    readonly readBytes: number
-    readonly writeBytes: number
-    readonly readOps: number
-    readonly writeOps: number
-  }[]
-}
+/** What the container used so far, with the time of the look (milliseconds since 1970). */
+export type ContainerStats = CgroupStats & { readonly at: number }
 
 /** Refusals that callers branch on. */
 export type RuntimeErrorCode = 'Exists' | 'NotFound' | 'InvalidId' | 'InvalidSpec' | 'WrongStatus' | 'NotExecutable' | 'Failed'

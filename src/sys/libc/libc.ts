@@ -48,9 +48,45 @@ export function nativeFunction(address: bigint): (first: bigint, second: bigint)
   return (first, second) => BigInt(koffi.call(address, proto, first, second))
 }
 
-/** Calls back whenever the descriptor is readable, until the returned function is called. Does not keep the process alive by itself. */
-export function onReadable(fd: number, ready: () => void): () => void {
-  const poll = koffi.node.poll(fd, { readable: true }, () => ready())
-  poll.unref()
-  return () => poll.close()
+/** A descriptor that the event loop watches. */
+export interface ReadableWatch {
+  stop(): void
+  /** Whether the watch alone keeps the process alive; at first it does not. */
+  keepAlive(yes: boolean): void
 }
+
+interface Poll {
+  close(): void
+  ref(): void
+  unref(): void
+}
+
+/** Collected objects would end their watch, and one that fires while Node is ending would crash it. */
+const polls = new Set<Poll>()
+let atExit = false
+
+/** Calls back whenever the descriptor is readable, until stopped. */
+export function watchReadable(fd: number, ready: () => void): ReadableWatch {
+  if (!atExit) {
+    atExit = true
+    process.once('exit', () => {
+      for (const poll of polls) poll.close()
+    })
+  }
+  const poll: Poll = koffi.node.poll(fd, { readable: true }, () => ready())
+  polls.add(poll)
+  poll.unref()
+  return {
+    stop: () => {
+      if (polls.delete(poll)) poll.close()
+    },
+    keepAlive: (yes) => {
+      if (!polls.has(poll)) return
+      if (yes) poll.ref()
+      else poll.unref()
+    },
+  }
+}
+
+/** As watchReadable, for those who only stop. */
+export const onReadable = (fd: number, ready: () => void): (() => void) => watchReadable(fd, ready).stop

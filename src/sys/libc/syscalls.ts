@@ -42,6 +42,7 @@ const table = {
   capget: [125, 90],
   capset: [126, 91],
   personality: [135, 92],
+  pivot_root: [155, 41],
   prctl: [157, 167],
   chroot: [161, 51],
   sync: [162, 81],

@@ -14,6 +14,8 @@ const pageSizes: Readonly<Record<Architecture, number>> = { x64: 4096, arm64: 65
 export interface ElfProgram {
   readonly file: Buffer
   readonly image: Image
+  /** Changes a region's word in the file, for what is known late (a descriptor's number). */
+  setWord(region: string, value: number): void
 }
 
 /** Writes the program as an executable that any kernel of that architecture runs (System V ABI, elf(5)). */
@@ -55,5 +57,10 @@ export function elfProgram(program: Program, arch: Architecture): ElfProgram {
   file.set(code, codeOffset)
   file.set(interpreter, codeOffset + code.length)
   file.set(image.bytes, page)
-  return { file, image }
+  const setWord = (region: string, value: number): void => {
+    const address = image.regions.get(region)
+    if (address === undefined) throw new Error(`program: no region is called ${region}`)
+    file.writeBigInt64LE(BigInt(value), page + address - image.base)
+  }
+  return { file, image, setWord }
 }

@@ -1,0 +1,365 @@
+// The runtime as the daemon uses it: containers by id, whoever started them.
+import { closeSync, readFileSync } from 'node:fs'
+import { abortable, type Clock, deferred, hasErrno, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
+import { openCgroup, rawSyscall, reap, StepError, signalNumber, sysNumber, watchReadable } from '../sys/index.js'
+import { type CreateContext, createContainer } from './create.js'
+import { REPORT } from './plan/facts.js'
+import { ReportReader } from './report.js'
+import { OCI_VERSION, type OciStatus, type Resources, type Spec } from './spec.js'
+import { type StateFile, StateFiles } from './state-files.js'
+import type { ContainerState, ContainerStats, CreateOptions, ExecOptions, ExecProcess, ExitStatus, Runtime, RuntimeEvent } from './types.js'
+import { RuntimeError } from './types.js'
+
+export interface RuntimeOptions {
+  /** Folder of the containers' state. Default `/run/knarr/runtime`. */
+  readonly root?: string
+  readonly clock?: Clock
+  readonly random?: Random
+  /** Name of the user in `list`. */
+  readonly owner?: string
+  readonly systemdCgroup?: boolean
+  /** Lift oom_score_adj to the daemon's own where the machine does not let it be lowered. */
+  readonly restrictOomScoreAdj?: boolean
+}
+
+/** What this process holds open for a container. */
+interface Watched {
+  /** Resolves when the monitor wrote the exit status down and ended, or died. */
+  readonly ended: Promise<void>
+  report?: ReportReader
+  /** How many callers wait: only they keep this process alive. */
+  waiters: number
+  keepAlive(yes: boolean): void
+  stop(): void
+}
+
+export function createRuntime(options: RuntimeOptions = {}): Runtime {
+  return new Containers(options)
+}
+
+class Containers implements Runtime {
+  private readonly files: StateFiles
+  private readonly clock: Clock
+  private readonly random: Random
+  private readonly options: RuntimeOptions
+  private readonly watched = new Map<string, Watched>()
+  private readonly exits = new Map<string, ExitStatus>()
+  private readonly listeners = new Set<(event: RuntimeEvent) => void>()
+  private readonly lock = keyedLock()
+
+  constructor(options: RuntimeOptions) {
+    this.options = options
+    this.files = new StateFiles(options.root ?? '/run/knarr/runtime')
+    this.clock = options.clock ?? systemClock
+    this.random = options.random ?? systemRandom
+  }
+
+  private context(): CreateContext {
+    return {
+      files: this.files,
+      clock: this.clock,
+      random: this.random,
+      owner: this.options.owner ?? 'root',
+      parent: 'monitor',
+      systemdCgroup: this.options.systemdCgroup ?? false,
+      noPivot: false,
+      noNewKeyring: false,
+      preserveFds: 0,
+      consoleSocket: undefined,
+      restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
+    }
+  }
+
+  create(options: CreateOptions): Promise<ContainerState> {
+    return this.lock(options.id, async () => {
+      const { state, launched, report } = await createContainer(options, this.context())
+      this.watch(options.id, launched.pidfd, launched.pid, report)
+      this.emit({ type: 'created', id: options.id, at: this.clock.now() })
+      return this.stateOf(state)
+    })
+  }
+
+  start(id: string): Promise<void> {
+    return this.lock(id, async () => {
+      const state = this.files.read(id)
+      const { status } = this.stateOf(state)
+      if (status !== 'created') throw new RuntimeError('WrongStatus', `cannot start a container in the ${status} state: ${id}`)
+      const watched = this.watched.get(id)
+      const report = watched?.report ?? new ReportReader(this.files.openReport(id), (address) => state.lateSteps[address])
+      try {
+        if (!this.files.release(id)) throw new RuntimeError('WrongStatus', `cannot start a container that has stopped: ${id}`)
+        for (;;) {
+          const record = await report.next()
+          if (record === 'end') break
+          if (record.tag !== REPORT.pid && record.tag !== REPORT.created)
+            throw new RuntimeError('Failed', `unexpected record ${record.tag} at start`)
+        }
+      } catch (error) {
+        if (error instanceof StepError) throw notExecutable(error)
+        throw error
+      } finally {
+        report.close()
+        if (watched) delete watched.report
+      }
+      this.emit({ type: 'started', id, at: this.clock.now() })
+    })
+  }
+
+  exec(_id: string, _options: ExecOptions): Promise<ExecProcess> {
+    throw new RuntimeError('Failed', 'exec is not there yet')
+  }
+
+  async kill(id: string, signal: number | string, options: { readonly all?: boolean } = {}): Promise<void> {
+    const number = signalNumber(signal)
+    if (number === undefined) throw new RuntimeError('Failed', `unknown signal "${signal}"`)
+    const state = this.files.read(id)
+    if (options.all) {
+      openCgroup(state.cgroupPath).signal(number)
+      return
+    }
+    const { status, pid } = this.stateOf(state)
+    if (status === 'stopped' || pid === undefined) throw new RuntimeError('WrongStatus', `container not running: ${id}`)
+    try {
+      process.kill(pid, number)
+    } catch (error) {
+      if (hasErrno(error, 'ESRCH')) throw new RuntimeError('WrongStatus', `container not running: ${id}`)
+      throw error
+    }
+  }
+
+  async wait(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<ExitStatus> {
+    const state = this.files.read(id)
+    for (;;) {
+      const exit = this.exitOf(state)
+      if (exit) return exit
+      const watched = this.watched.get(id) ?? this.adopt(id)
+      if (!watched) {
+        const now = this.exitOf(state)
+        if (now) return now
+        throw new RuntimeError('Failed', `container ${id} has neither a monitor nor an exit status`)
+      }
+      await this.untilEnded(watched, options.signal)
+    }
+  }
+
+  async state(id: string): Promise<ContainerState> {
+    return this.stateOf(this.files.read(id))
+  }
+
+  async list(): Promise<readonly ContainerState[]> {
+    const states: ContainerState[] = []
+    for (const id of this.files.ids()) {
+      try {
+        states.push(this.stateOf(this.files.read(id)))
+      } catch (error) {
+        // Deleted meanwhile.
+        if (!(error instanceof RuntimeError && error.code === 'NotFound')) throw error
+      }
+    }
+    return states
+  }
+
+  async stats(id: string): Promise<ContainerStats> {
+    const { cgroupPath } = this.files.read(id)
+    return { at: this.clock.now(), ...openCgroup(cgroupPath).stats() }
+  }
+
+  async update(id: string, resources: Resources): Promise<void> {
+    const { cgroupPath } = this.files.read(id)
+    openCgroup(cgroupPath).limit(resources)
+  }
+
+  async pause(id: string): Promise<void> {
+    const state = this.files.read(id)
+    const { status } = this.stateOf(state)
+    if (status !== 'running' && status !== 'created') throw new RuntimeError('WrongStatus', `container not running or created: ${status}`)
+    await openCgroup(state.cgroupPath).freeze()
+    this.emit({ type: 'paused', id, at: this.clock.now() })
+  }
+
+  async resume(id: string): Promise<void> {
+    const state = this.files.read(id)
+    if (this.stateOf(state).status !== 'paused') throw new RuntimeError('WrongStatus', `container not paused: ${id}`)
+    await openCgroup(state.cgroupPath).thaw()
+    this.emit({ type: 'resumed', id, at: this.clock.now() })
+  }
+
+  delete(id: string, options: { readonly force?: boolean } = {}): Promise<void> {
+    return this.lock(id, async () => {
+      let state: StateFile
+      try {
+        state = this.files.read(id)
+      } catch (error) {
+        if (options.force && error instanceof RuntimeError && error.code === 'NotFound') return
+        throw error
+      }
+      const { status } = this.stateOf(state)
+      if (status !== 'stopped' && !options.force) {
+        throw new RuntimeError('WrongStatus', `cannot delete container ${id} that is not stopped: ${status}`)
+      }
+      const cgroup = openCgroup(state.cgroupPath)
+      if (cgroup.exists() && (status !== 'stopped' || cgroup.processes().length > 0)) await cgroup.kill()
+      const watched = this.watched.get(id) ?? this.adopt(id)
+      if (watched) await this.untilEnded(watched)
+      await cgroup.delete()
+      this.forget(id)
+      this.files.remove(id)
+      this.emit({ type: 'deleted', id, at: this.clock.now() })
+    })
+  }
+
+  async pids(id: string): Promise<readonly number[]> {
+    return openCgroup(this.files.read(id).cgroupPath).processes()
+  }
+
+  openTerminal(id: string): Promise<number> {
+    throw new RuntimeError('Failed', `container ${id} has no terminal`)
+  }
+
+  resizeTerminal(id: string, _size: { readonly width: number; readonly height: number }): Promise<void> {
+    throw new RuntimeError('Failed', `container ${id} has no terminal`)
+  }
+
+  async spec(id: string): Promise<Spec> {
+    return this.files.read(id).spec
+  }
+
+  subscribe(listener: (event: RuntimeEvent) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  close(): void {
+    for (const watched of this.watched.values()) watched.stop()
+    this.watched.clear()
+    this.listeners.clear()
+  }
+
+  private emit(event: RuntimeEvent): void {
+    for (const listener of this.listeners) listener(event)
+  }
+
+  /** Follows a monitor: our own child, or one that an earlier daemon left. */
+  private watch(id: string, pidfd: number, child: number | undefined, report?: ReportReader): Watched {
+    const { promise: ended, resolve } = deferred()
+    let open = true
+    const readable = watchReadable(pidfd, () => {
+      stop()
+      if (child !== undefined) reap(child)
+      this.stopped(id)
+      resolve()
+    })
+    const stop = (): void => {
+      if (!open) return
+      open = false
+      readable.stop()
+      closeSync(pidfd)
+      report?.close()
+    }
+    const watched: Watched = { ended, waiters: 0, keepAlive: readable.keepAlive, stop, ...(report ? { report } : {}) }
+    this.watched.set(id, watched)
+    return watched
+  }
+
+  private stopped(id: string): void {
+    this.watched.delete(id)
+    let exit: ExitStatus | undefined
+    try {
+      exit = this.exitOf(this.files.read(id))
+    } catch (error) {
+      if (!(error instanceof RuntimeError && error.code === 'NotFound')) throw error
+    }
+    if (exit?.oomKilled) this.emit({ type: 'oom', id, at: this.clock.now() })
+    this.emit({ type: 'stopped', id, at: this.clock.now(), ...(exit ? { exit } : {}) })
+  }
+
+  /** A monitor that this process did not launch. Undefined when it is gone. */
+  private adopt(id: string): Watched | undefined {
+    const pids = this.files.pids(id)
+    if (!pids || !isMonitor(pids.monitor, id)) return undefined
+    const pidfd = rawSyscall(sysNumber('pidfd_open'), pids.monitor, 0)
+    if (pidfd < 0) return undefined
+    if (!isMonitor(pids.monitor, id)) {
+      closeSync(pidfd)
+      return undefined
+    }
+    return this.watch(id, pidfd, undefined)
+  }
+
+  private async untilEnded(watched: Watched, signal?: AbortSignal): Promise<void> {
+    watched.keepAlive(++watched.waiters > 0)
+    await (signal ? abortable(watched.ended, signal) : watched.ended).finally(() => watched.keepAlive(--watched.waiters > 0))
+  }
+
+  private forget(id: string): void {
+    this.watched.get(id)?.stop()
+    this.watched.delete(id)
+    this.exits.delete(id)
+  }
+
+  private exitOf(state: StateFile): ExitStatus | undefined {
+    const known = this.exits.get(state.id)
+    if (known) return known
+    const record = this.files.exit(state.id)
+    if (!record) return undefined
+    const { started = 0 } = this.files.times(state.id)
+    const killed = record.code === 'killed'
+    const exit: ExitStatus = {
+      exitCode: killed ? 128 + record.status : record.status,
+      ...(killed ? { signal: record.status } : {}),
+      oomKilled: openCgroup(state.cgroupPath).oomKills() > 0,
+      startedAt: started,
+      finishedAt: record.at,
+    }
+    this.exits.set(state.id, exit)
+    return exit
+  }
+
+  private stateOf(state: StateFile): ContainerState {
+    const { id } = state
+    const exit = this.exitOf(state)
+    const times = this.files.times(id)
+    const pids = this.files.pids(id)
+    const status = exit ? 'stopped' : this.liveStatus(state, times, pids)
+    return {
+      ociVersion: OCI_VERSION,
+      id,
+      status,
+      ...(pids && status !== 'stopped' ? { pid: pids.first } : {}),
+      bundle: state.bundle,
+      ...(state.spec.annotations ? { annotations: state.spec.annotations } : {}),
+      createdAt: state.createdAt,
+      ...(times.started !== undefined ? { startedAt: times.started } : {}),
+      ...(exit ? { exit } : {}),
+      rootfs: state.rootfs,
+      owner: state.owner,
+    }
+  }
+
+  private liveStatus(state: StateFile, times: ReturnType<StateFiles['times']>, pids: ReturnType<StateFiles['pids']>): OciStatus {
+    if (!pids || times.created === undefined) return 'creating'
+    if (!this.watched.has(state.id) && !isMonitor(pids.monitor, state.id)) return 'stopped'
+    if (openCgroup(state.cgroupPath).frozen) return 'paused'
+    return times.started === undefined ? 'created' : 'running'
+  }
+}
+
+/** Whether this process id is the monitor of that container: it carries the id as its argument. */
+function isMonitor(pid: number, id: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `knarr-monitor\0${id}\0`
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ESRCH')) return false
+    throw error
+  }
+}
+
+const ownOomScoreAdj = (): number => Number(readFileSync('/proc/self/oom_score_adj', 'utf8'))
+
+/** The words that podman, containerd and the kubelet look for. */
+function notExecutable(error: StepError): Error {
+  if (!error.step.startsWith('exec: ')) return new RuntimeError('Failed', `container start: ${error.message}`, { cause: error })
+  const reason =
+    { ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOEXEC: 'exec format error' }[error.code] ?? error.code
+  return new RuntimeError('NotExecutable', `${error.step}: ${reason}`, { cause: error })
+}

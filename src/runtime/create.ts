@@ -1,0 +1,215 @@
+// From a spec to a container that waits for its start. Whatever fails, nothing stays behind.
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
+import { isAbsolute, join, resolve } from 'node:path'
+import { type Clock, hasErrno, type Random } from '../lib/index.js'
+import {
+  cgroupLayout,
+  type ElfProgram,
+  elfProgram,
+  type Launched,
+  launch,
+  memoryFile,
+  openCgroup,
+  reap,
+  thisArchitecture,
+} from '../sys/index.js'
+import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
+import { containerProgram } from './plan/container.js'
+import { type ContainerFacts, REPORT } from './plan/facts.js'
+import { notFoundStep } from './plan/process.js'
+import { isBind } from './plan/rootfs.js'
+import { ReportReader, type StepNames } from './report.js'
+import { resourcesOf } from './resources.js'
+import type { Spec } from './spec.js'
+import type { StateFile, StateFiles } from './state-files.js'
+import { openStdio } from './stdio.js'
+import { type CreateOptions, RuntimeError } from './types.js'
+
+/** What a creation depends on besides its options. */
+export interface CreateContext {
+  readonly files: StateFiles
+  readonly clock: Clock
+  readonly random: Random
+  readonly owner: string
+  readonly parent: 'monitor' | 'child'
+  readonly systemdCgroup: boolean
+  readonly noPivot: boolean
+  readonly noNewKeyring: boolean
+  readonly preserveFds: number
+  readonly consoleSocket: number | undefined
+  readonly restrictOomScoreAdj: number | undefined
+}
+
+export interface Created {
+  readonly state: StateFile
+  /** The process launched: the monitor, or a launcher that has ended. */
+  readonly launched: Launched
+  readonly firstPid: number
+  readonly report: ReportReader
+}
+
+export function readSpec(bundle: string): Spec {
+  const path = join(bundle, 'config.json')
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) throw new RuntimeError('InvalidSpec', `no specification: ${path} not found`)
+    throw error
+  }
+  try {
+    return JSON.parse(text) as Spec
+  } catch (error) {
+    throw new RuntimeError('InvalidSpec', `${path} is not JSON: ${(error as Error).message}`)
+  }
+}
+
+/** Relative sources of bind mounts start at the bundle. */
+const absoluteSources = (spec: Spec, bundle: string): Spec => ({
+  ...spec,
+  ...(spec.mounts
+    ? {
+        mounts: spec.mounts.map((mount) =>
+          isBind(mount) && mount.source && !isAbsolute(mount.source) ? { ...mount, source: resolve(bundle, mount.source) } : mount,
+        ),
+      }
+    : {}),
+})
+
+/** Everything decided, nothing done. */
+export function planContainer(
+  spec: Spec,
+  options: CreateOptions,
+  context: CreateContext,
+): { readonly facts: ContainerFacts; readonly spec: Spec } {
+  const bundle = resolve(options.bundle)
+  const planned = absoluteSources(spec, bundle)
+  const rootfs = rootfsOf(planned, bundle)
+  const cgroup = openCgroup(cgroupOf(planned, options.id, context.systemdCgroup))
+  const plan = cgroup.joinPlan()
+  // A group in which cgroup.kill was ever used kills whoever is born into it from another group (seen with 6.18): enter an old one by its file.
+  const old = plan.directory !== undefined && existsSync(plan.directory)
+  const files = old ? [...plan.files, `${plan.directory}/cgroup.procs`] : plan.files
+  const directory = old ? undefined : plan.directory
+  const shared = planned.linux?.rootfsPropagation?.endsWith('shared') ?? false
+  return {
+    spec: planned,
+    facts: {
+      id: options.id,
+      stateDir: context.files.folder(options.id),
+      rootfs,
+      rootfsParent: shared ? mountPointOf(rootfs) : '/',
+      sources: sourceKinds(planned),
+      cgroup: { layout: cgroupLayout(), path: cgroup.path, files, directory },
+      parent: context.parent,
+      pauseForHooks: false,
+      consoleSocket: context.consoleSocket,
+      noPivot: context.noPivot,
+      noNewKeyring: context.noNewKeyring,
+      restrictOomScoreAdj: context.restrictOomScoreAdj,
+      preserveFds: context.preserveFds,
+      seccomp: undefined,
+    },
+  }
+}
+
+/** Steps that can fail after `created`: from the first block of that part on, as the state file keeps them. */
+function lateSteps(steps: ReadonlyMap<number, { readonly name: string; readonly call: string }>, args0: string): StateFile['lateSteps'] {
+  const late: Record<string, readonly [string, string]> = {}
+  for (const [address, { name, call }] of steps) {
+    if (name === notFoundStep(args0) || name === 'seccomp filter' || name === 'wait for start') late[address] = [name, call]
+  }
+  return late
+}
+
+export async function createContainer(options: CreateOptions, context: CreateContext): Promise<Created> {
+  const { files, clock } = context
+  const { spec, facts } = planContainer(options.spec ?? readSpec(options.bundle), options, context)
+  const elf = elfProgram(containerProgram(spec, facts), thisArchitecture)
+  const { image } = elf
+  const state: StateFile = {
+    version: 1,
+    id: options.id,
+    bundle: resolve(options.bundle),
+    rootfs: facts.rootfs,
+    createdAt: clock.now(),
+    owner: context.owner,
+    parent: context.parent,
+    cgroupPath: facts.cgroup.path,
+    systemdCgroup: context.systemdCgroup,
+    lateSteps: lateSteps(image.steps, spec.process?.args?.[0] ?? ''),
+    spec,
+  }
+  const undo: (() => Promise<void> | void)[] = []
+  try {
+    files.reserve(state, Buffer.from(context.random.bytes(8)).toString('hex'))
+    undo.push(() => files.remove(options.id))
+    const cgroup = openCgroup(facts.cgroup.path)
+    if (!cgroup.exists()) undo.push(() => cgroup.delete())
+    cgroup.create()
+    const resources = resourcesOf(spec)
+    if (resources) cgroup.limit(resources)
+    const names: StepNames = (address) => {
+      const found = image.steps.get(address)
+      return found && [found.name, found.call]
+    }
+    const report = new ReportReader(files.openReport(options.id), names)
+    undo.push(() => report.close())
+    const launched = launchContainer(options, context, elf)
+    undo.push(async () => {
+      await cgroup.kill()
+      reap(launched.pid)
+      closeSync(launched.pidfd)
+    })
+    const firstPid = await untilCreated(report)
+    return { state, launched, firstPid, report }
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+function launchContainer(options: CreateOptions, context: CreateContext, elf: ElfProgram): Launched {
+  const toClose: number[] = []
+  const stdio = openStdio(options.stdio)
+  try {
+    // Given to the program instead of opened by it: as long as nobody writes, a reader could not tell "not yet" from "gone".
+    const report = openSync(join(context.files.folder(options.id), 'report'), constants.O_WRONLY)
+    toClose.push(report)
+    elf.setWord('given-report', report)
+    const executable = memoryFile('knarr-container', elf.file)
+    toClose.push(executable)
+    return launch({
+      executable,
+      argv: ['knarr-monitor', options.id],
+      stdio: stdio.fds,
+      keep: [
+        ...Array.from({ length: context.preserveFds }, (_, i) => 3 + i),
+        ...(context.consoleSocket === undefined ? [] : [context.consoleSocket]),
+        report,
+      ],
+    })
+  } finally {
+    stdio.close()
+    for (const fd of toClose) closeSync(fd)
+  }
+}
+
+async function untilCreated(report: ReportReader): Promise<number> {
+  let pid = 0
+  for (;;) {
+    const record = await report.next()
+    if (record === 'end') throw new RuntimeError('Failed', 'container init: the first process ended before it was set up')
+    if (record.tag === REPORT.pid) pid = record.value
+    // The monitor's record and the first process's may come in either order.
+    if (record.tag === REPORT.created) return pid === 0 ? untilPid(report) : pid
+  }
+}
+
+async function untilPid(report: ReportReader): Promise<number> {
+  for (;;) {
+    const record = await report.next()
+    if (record === 'end') throw new RuntimeError('Failed', 'container init: the monitor ended before it wrote down the process id')
+    if (record.tag === REPORT.pid) return record.value
+  }
+}

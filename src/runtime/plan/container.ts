@@ -1,0 +1,249 @@
+// A container as one program: the launcher, the monitor that outlives the daemon, and the container's first process.
+import { posix } from 'node:path'
+import {
+  AT_FDCWD,
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  CLONE_PARENT,
+  O_CLOEXEC,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  ProgramWriter,
+  program,
+} from '../../sys/index.js'
+import type { NamespaceType, Spec } from '../spec.js'
+import { type ContainerFacts, REPORT } from './facts.js'
+import { cleanSignals, executeSteps, findExecutable, identitySteps, processFilesSteps, schedulingSteps, writeFile } from './process.js'
+import { buildRoot, enterRoot, openSources, sourcesAreOpenedOutside } from './rootfs.js'
+
+const { address, bytes, text, value } = program
+
+const SIGCHLD = 17
+const P_PID = 1
+const WEXITED = 4
+const F_DUPFD_CLOEXEC = 1030
+const PR_SET_NAME = 15
+const CLONE_INTO_CGROUP = 0x200000000n
+
+export const namespaceFlags: Readonly<Record<NamespaceType, number>> = {
+  user: CLONE_NEWUSER,
+  pid: CLONE_NEWPID,
+  network: CLONE_NEWNET,
+  mount: CLONE_NEWNS,
+  ipc: CLONE_NEWIPC,
+  uts: CLONE_NEWUTS,
+  cgroup: CLONE_NEWCGROUP,
+  time: CLONE_NEWTIME,
+}
+
+/** Descriptors of ours that survive until the program is executed; they lie behind those that are passed on. */
+export const ownDescriptors = (preserveFds: number): { start: number; report: number; times: number; first: number } => ({
+  start: 3 + preserveFds,
+  report: 4 + preserveFds,
+  times: 5 + preserveFds,
+  first: 6 + preserveFds,
+})
+
+const created = (spec: Spec, type: NamespaceType): boolean => (spec.linux?.namespaces ?? []).some((one) => one.type === type && !one.path)
+
+export function containerProgram(spec: Spec, facts: ContainerFacts): program.Program {
+  const w = new ProgramWriter()
+  launcher(w, spec, facts)
+  firstProcess(w, spec, facts)
+  monitor(w, facts)
+  w.block('fail', { resident: true })
+  w.step('report the failure', 'write', [ownDescriptors(facts.preserveFds).report, address('failure'), 16], { onError: 'ignore' })
+  w.step('exit', 'exit_group', [1], { onError: 'ignore' })
+  return w.program('launcher')
+}
+
+/** Opens a file of the state folder at a fixed number. */
+function openAt(w: ProgramWriter, what: string, path: string, flags: number, number: number): void {
+  const fd = w.fresh('fd')
+  const copy = w.fresh('fd')
+  w.step(`open ${what}`, 'openat', [AT_FDCWD, text(path), flags | O_CLOEXEC | O_NOFOLLOW, 0o600], { into: fd })
+  // The kernel may have given it the very number that it shall get: then dup3 alone would fail.
+  w.step(`move ${what} away`, 'fcntl', [value(fd), F_DUPFD_CLOEXEC, number + 4], { into: copy })
+  w.step(`number ${what}`, 'dup3', [value(copy), number, O_CLOEXEC])
+}
+
+function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  const { stateDir, cgroup, consoleSocket } = facts
+  const fds = ownDescriptors(facts.preserveFds)
+  w.block('launcher')
+  cleanSignals(w)
+  w.step('name the monitor', 'prctl', [PR_SET_NAME, text('knarr-monitor'), 0, 0, 0])
+  w.step('new session', 'setsid', [], { onError: 'ignore' })
+  // Out of the way of the numbers below.
+  if (consoleSocket !== undefined)
+    w.step('keep the console socket', 'fcntl', [consoleSocket, F_DUPFD_CLOEXEC, fds.first], { into: 'console-socket' })
+  w.step('move the report away', 'fcntl', [value('given-report'), F_DUPFD_CLOEXEC, fds.first], { into: 'report-copy' })
+  w.step('number report', 'dup3', [value('report-copy'), fds.report, O_CLOEXEC])
+  openAt(w, 'start', posix.join(stateDir, 'start'), O_RDWR, fds.start)
+  openAt(w, 'times', posix.join(stateDir, 'times'), O_WRONLY | O_CREAT | O_TRUNC, fds.times)
+  for (const [i, file] of cgroup.files.entries()) {
+    w.step(`cgroup: open ${file}`, 'openat', [AT_FDCWD, text(file), O_WRONLY | O_CLOEXEC, 0], { into: `cgroup-${i}` })
+  }
+  if (cgroup.directory) {
+    w.step(`cgroup: open ${cgroup.directory}`, 'openat', [AT_FDCWD, text(cgroup.directory), O_PATH | O_CLOEXEC, 0], {
+      into: 'clone-args[10]',
+    })
+  }
+  openNamespaces(w, spec)
+  if (sourcesAreOpenedOutside(spec)) openSources(w, spec, facts)
+  timeNamespace(w, spec)
+  joinBefore(w, spec)
+  cloneFirst(w, spec, facts)
+  w.goto('monitor')
+}
+
+/** struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup. */
+function cloneFirst(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  const all = (spec.linux?.namespaces ?? []).filter(({ type, path }) => !path && type !== 'cgroup' && type !== 'time')
+  // A new namespace belongs to the user namespace it is made in: a joined one must be entered before, by the child itself.
+  const flags = all.reduce((bits, { type }) => bits | namespaceFlags[type], 0) | (facts.parent === 'child' ? CLONE_PARENT : 0)
+  const into = facts.cgroup.directory ? CLONE_INTO_CGROUP : 0n
+  w.region('clone-args', [BigInt(flags) | into, 0, 0, 0, facts.parent === 'child' ? 0 : SIGCHLD, 0, 0, 0, 0, 0, 0])
+  w.step('clone the first process', 'clone3', [address('clone-args'), 88], { into: 'pid', onZero: 'first' })
+}
+
+function openNamespaces(w: ProgramWriter, spec: Spec): void {
+  for (const { type, path } of spec.linux?.namespaces ?? []) {
+    if (path) w.step(`${type} namespace: open ${path}`, 'openat', [AT_FDCWD, text(path), O_CLOEXEC, 0], { into: `namespace-${type}` })
+  }
+}
+
+function timeNamespace(w: ProgramWriter, spec: Spec): void {
+  if (!created(spec, 'time')) return
+  w.step('new time namespace', 'unshare', [CLONE_NEWTIME])
+  const lines = Object.entries(spec.linux?.timeOffsets ?? {}).map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`)
+  if (lines.length > 0) writeFile(w, 'time offsets', '/proc/self/timens_offsets', lines.join(''))
+}
+
+/** Namespaces that only a later child enters: the launcher itself stays where it is. */
+function joinBefore(w: ProgramWriter, spec: Spec): void {
+  for (const { type, path } of spec.linux?.namespaces ?? []) {
+    if (path && (type === 'pid' || type === 'time'))
+      w.step(`join ${type} namespace ${path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
+  }
+}
+
+function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  const { process } = spec
+  w.block('first')
+  joinCgroup(w, facts)
+  w.step('new session', 'setsid', [], { onError: 'ignore' })
+  joinNamespaces(w, spec)
+  if (created(spec, 'cgroup')) w.step('new cgroup namespace', 'unshare', [CLONE_NEWCGROUP])
+  if (!facts.noNewKeyring) w.step('new session keyring', 'keyctl', [1, text(`_ses.${facts.id}`), 0, 0, 0], { onError: 'ignore' })
+  if (process) processFilesSteps(w, process, facts)
+  for (const [key, content] of Object.entries(spec.linux?.sysctl ?? {})) {
+    writeFile(w, `sysctl ${key}`, `/proc/sys/${key.includes('/') ? key : key.replaceAll('.', '/')}`, content)
+  }
+  if (spec.hostname)
+    w.step(`hostname ${spec.hostname}`, 'sethostname', [bytes(Buffer.from(spec.hostname)), Buffer.byteLength(spec.hostname)])
+  if (spec.domainname) {
+    w.step(`domain name ${spec.domainname}`, 'setdomainname', [bytes(Buffer.from(spec.domainname)), Buffer.byteLength(spec.domainname)])
+  }
+  if (created(spec, 'mount')) {
+    buildRoot(w, spec, facts)
+    if (facts.pauseForHooks) pause(w, facts, 'hooks')
+    enterRoot(w, spec, facts)
+  } else {
+    w.step('rootfs: open', 'openat', [AT_FDCWD, text(facts.rootfs), O_PATH | O_CLOEXEC, 0], { into: 'root' })
+    if (facts.pauseForHooks) pause(w, facts, 'hooks')
+    w.step('enter the root', 'fchdir', [value('root')])
+    w.step('change root', 'chroot', [text('.')])
+    w.step('go to /', 'chdir', [text('/')])
+  }
+  if (process) {
+    schedulingSteps(w, process)
+    identitySteps(w, { process, facts, keep: ownDescriptors(facts.preserveFds).first })
+    findExecutable(w, process)
+  }
+  markTime(w, facts, 'created')
+  report(w, facts, REPORT.created, 0)
+  w.step('wait for start', 'read', [ownDescriptors(facts.preserveFds).start, address('byte'), 1], { retry: true })
+  markTime(w, facts, 'started')
+  if (process) executeSteps(w, process, facts)
+  w.step('exit', 'exit_group', [0])
+}
+
+function joinCgroup(w: ProgramWriter, facts: ContainerFacts): void {
+  for (const [i, file] of facts.cgroup.files.entries()) {
+    w.step(`cgroup: join ${file}`, 'write', [value(`cgroup-${i}`), text('0'), 1], { retry: true })
+  }
+}
+
+function joinNamespaces(w: ProgramWriter, spec: Spec): void {
+  const order: readonly NamespaceType[] = ['user', 'network', 'ipc', 'uts', 'cgroup', 'mount']
+  for (const type of order) {
+    const found = (spec.linux?.namespaces ?? []).find((one) => one.type === type && one.path)
+    if (found) w.step(`join ${type} namespace ${found.path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
+  }
+}
+
+function report(w: ProgramWriter, facts: ContainerFacts, tag: number, content: program.Argument): void {
+  const record = w.region(w.fresh('record'), [tag, typeof content === 'number' ? content : 0])
+  if (typeof content === 'object') w.step('note', 'value', [content], { into: `${record}[1]` })
+  w.step('report', 'write', [ownDescriptors(facts.preserveFds).report, address(record), 16], { onError: 'ignore' })
+}
+
+/** Tells whoever launched us and waits for a byte. */
+function pause(w: ProgramWriter, facts: ContainerFacts, tag: 'hooks'): void {
+  report(w, facts, REPORT[tag], 0)
+  w.step(`wait for ${tag}`, 'read', [ownDescriptors(facts.preserveFds).start, address('byte'), 1], { retry: true })
+}
+
+/** Appends the time to `times`: one stamp means created, two mean started. */
+function markTime(w: ProgramWriter, facts: ContainerFacts, what: string): void {
+  w.step(`${what}: time`, 'clock_gettime', [0, address('now')])
+  w.step(`${what}: note the time`, 'write', [ownDescriptors(facts.preserveFds).times, address('now'), 16])
+}
+
+/** siginfo (128 bytes) and the time: what the file `exit` holds. */
+export const EXIT_BYTES = 144
+
+function monitor(w: ProgramWriter, facts: ContainerFacts): void {
+  w.region('now', [0, 0])
+  w.region('pid', [0, 0])
+  w.region('exit', new Array(EXIT_BYTES / 8).fill(0))
+  w.block('monitor', { resident: true })
+  const pidFile = posix.join(facts.stateDir, 'pid')
+  w.step('open pid file', 'openat', [AT_FDCWD, text(pidFile), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600], { into: 'pid-file' })
+  w.step('own id', 'getpid', [], { into: 'pid[1]' })
+  w.step('write pid file', 'write', [value('pid-file'), address('pid'), 16])
+  report(w, facts, REPORT.pid, value('pid'))
+  if (facts.parent === 'child') {
+    w.step('done', 'exit_group', [0])
+    return
+  }
+  w.step('close everything', 'close_range', [3, 0xffffffff, 0])
+  w.step('give back memory', 'munmap', [
+    { kind: 'transient', what: 'start' },
+    { kind: 'transient', what: 'length' },
+  ])
+  w.step('wait for the first process', 'waitid', [P_PID, value('pid'), address('exit'), WEXITED, 0], { retry: true, onError: 'gone' })
+  w.step('time', 'clock_gettime', [0, address('exit', 16)])
+  const file = posix.join(facts.stateDir, 'exit')
+  w.step('open exit file', 'openat', [AT_FDCWD, text(`${file}.new`), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600], {
+    into: 'exit-file',
+    onError: 'gone',
+  })
+  w.step('write exit file', 'write', [value('exit-file'), address('exit'), EXIT_BYTES], { onError: 'gone' })
+  w.step('name exit file', 'renameat', [AT_FDCWD, text(`${file}.new`), AT_FDCWD, text(file)], { onError: 'gone' })
+  w.block('gone', { resident: true })
+  w.step('end', 'exit_group', [0])
+}
+
+export const START_BYTE = Buffer.from([1])

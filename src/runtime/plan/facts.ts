@@ -1,0 +1,42 @@
+// What a plan needs to know of the machine besides the spec. Gathered once per container, so that the plan itself is pure.
+import type { CgroupLayout } from '../../sys/index.js'
+
+export interface ContainerFacts {
+  readonly id: string
+  /** Folder of the container's state; holds the FIFOs `report` and `start`. */
+  readonly stateDir: string
+  /** Absolute, symlinks resolved. */
+  readonly rootfs: string
+  /** Mount point that the root file system lies on. */
+  readonly rootfsParent: string
+  /** By index in `spec.mounts`: what the source of a bind mount is. */
+  readonly sources: ReadonlyMap<number, 'directory' | 'file'>
+  readonly cgroup: {
+    readonly layout: CgroupLayout
+    readonly path: string
+    /** Files into which the new process writes `0`. */
+    readonly files: readonly string[]
+    /** The v2 folder to be born in. */
+    readonly directory: string | undefined
+  }
+  /**
+   * `monitor`: a process of ours stays as parent and writes the exit status down.
+   * `child`: the container becomes a child of whoever launches the program, as runc's callers expect.
+   */
+  readonly parent: 'monitor' | 'child'
+  /** Stop before the root is changed, for hooks that the caller runs. */
+  readonly pauseForHooks: boolean
+  /** Descriptor of the socket that gets the terminal's master. */
+  readonly consoleSocket: number | undefined
+  readonly noPivot: boolean
+  readonly noNewKeyring: boolean
+  readonly restrictOomScoreAdj: number | undefined
+  /** Descriptors from 3 on that the process inherits. */
+  readonly preserveFds: number
+  /** The compiled filter and its flags. */
+  readonly seccomp: { readonly filter: Uint8Array; readonly flags: number; readonly notify: boolean } | undefined
+}
+
+/** Tags of the records that a program writes into `report`: `[tag, value]`. A failure's first word is an address instead. */
+export const REPORT = { pid: 1, created: 2, hooks: 3, seccomp: 4, console: 5 } as const
+export const REPORT_BYTES = 16

@@ -1,0 +1,184 @@
+// From a fresh mount namespace to the container's own root: the steps, in the order in which they must happen.
+import {
+  AT_FDCWD,
+  MOUNT_ATTR,
+  MS,
+  mountAttributes,
+  mountSteps,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  type ProgramWriter,
+  program,
+  splitOptions,
+} from '../../sys/index.js'
+import type { MountSpec, Propagation, Spec } from '../spec.js'
+import { cgroupMount } from './cgroup-mount.js'
+import { deviceSteps } from './devices.js'
+import type { ContainerFacts } from './facts.js'
+
+const { attach, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
+const { text, value } = program
+
+const MNT_DETACH = 2
+
+const propagationBits: Readonly<Record<Propagation, number>> = {
+  shared: MS.SHARED,
+  slave: MS.SLAVE,
+  private: MS.PRIVATE,
+  unbindable: MS.UNBINDABLE,
+  rshared: MS.SHARED | MS.REC,
+  rslave: MS.SLAVE | MS.REC,
+  rprivate: MS.PRIVATE | MS.REC,
+  runbindable: MS.UNBINDABLE | MS.REC,
+}
+
+/** With a user namespace the container's root may not look at the host's paths: somebody else opens the sources. */
+export const sourcesAreOpenedOutside = (spec: Spec): boolean => (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
+
+export const isBind = (mount: MountSpec): boolean =>
+  mount.type === 'bind' || (mount.options ?? []).some((word) => word === 'bind' || word === 'rbind')
+
+const sourceRegion = (index: number): string => `source-${index}`
+
+/** Opens the source of every bind mount; runs where the host's paths are visible and readable. */
+export function openSources(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  for (const [index, mount] of (spec.mounts ?? []).entries()) {
+    if (isBind(mount)) openSource(w, mount, index)
+  }
+  if (sourcesAreOpenedOutside(spec)) {
+    cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
+    const base = propagationBits[spec.linux?.rootfsPropagation ?? 'rslave']
+    setAttributes(w, 'rootfs: propagation', 'root', { propagation: base & ~MS.REC, recursive: true })
+  }
+}
+
+function openSource(w: ProgramWriter, mount: MountSpec, index: number): void {
+  const { flags } = splitOptions(mount.options ?? [])
+  const recursive = (flags & MS.REC) !== 0 || !(mount.options ?? []).includes('bind')
+  cloneTree(w, { what: `mount ${mount.destination}`, source: mount.source ?? '', recursive, into: sourceRegion(index) })
+}
+
+/** Everything up to, and without, the change of root. */
+export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  const propagation = propagationBits[spec.linux?.rootfsPropagation ?? 'rslave']
+  const outside = sourcesAreOpenedOutside(spec)
+  w.step('make / receive or share mounts', 'mount', [0, text('/'), 0, propagation | MS.REC, 0])
+  if (propagation & MS.SHARED) {
+    // pivot_root refuses a root whose parent mount is shared.
+    w.step(`make ${facts.rootfsParent} private`, 'mount', [0, text(facts.rootfsParent), 0, MS.PRIVATE, 0])
+  }
+  if (!outside) cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
+  w.step('rootfs: open the mount point', 'openat', [AT_FDCWD, text(facts.rootfs), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0], {
+    into: 'root-place',
+  })
+  attach(w, 'rootfs: mount', 'root', 'root-place')
+  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { spec, facts, mount, index, outside })
+  deviceSteps(w, spec)
+  // The host's own, opened before the root changes: a container cannot put something else in its place (CVE-2025-31133).
+  const masked = spec.linux?.maskedPaths ?? []
+  if (masked.length > 0) w.step('open /dev/null', 'openat', [AT_FDCWD, text('/dev/null'), O_PATH | O_CLOEXEC, 0], { into: 'host-null' })
+  for (const path of masked) maskPath(w, path)
+  for (const path of spec.linux?.readonlyPaths ?? []) readonlyPath(w, path)
+}
+
+interface OneMount {
+  readonly spec: Spec
+  readonly facts: ContainerFacts
+  readonly mount: MountSpec
+  readonly index: number
+  readonly outside: boolean
+}
+
+function oneMount(w: ProgramWriter, { spec, facts, mount, index, outside }: OneMount): void {
+  const what = `mount ${mount.destination}`
+  const type = mount.type ?? (isBind(mount) ? 'bind' : 'none')
+  const options = splitOptions(mount.options ?? [])
+  if (isBind(mount)) {
+    if (!outside) openSource(w, mount, index)
+    const source = sourceRegion(index)
+    const target = openTarget(w, { root: 'root', path: mount.destination, make: facts.sources.get(index) ?? 'directory', what })
+    bindAttributes(w, what, source, options)
+    attach(w, what, source, target)
+    return
+  }
+  if (type === 'cgroup' || type === 'cgroup2') {
+    cgroupMount(w, { spec, facts, mount, options })
+    return
+  }
+  // A container that chose where /proc and /sys lie could have another program write into them (CVE-2019-19921, CVE-2023-27561).
+  const kernelTree = type === 'proc' || type === 'sysfs'
+  const target = openTarget(w, { root: 'root', path: mount.destination, make: 'directory', noSymlinks: kernelTree, what })
+  const filesystem = newFilesystem(w, { what, type, source: mount.source ?? type, options, attributes: mountAttributes(options.flags) })
+  bindAttributes(w, what, filesystem, { ...options, flags: 0, cleared: 0 })
+  attach(w, what, filesystem, target)
+}
+
+/** What words such as `ro`, `rw`, `rro`, `rshared` change at a detached mount. */
+function bindAttributes(w: ProgramWriter, what: string, mount: string, options: ReturnType<typeof splitOptions>): void {
+  const set = mountAttributes(options.flags)
+  const access = options.flags & (MS.NOATIME | MS.STRICTATIME | MS.RELATIME)
+  const clear = mountAttributes(options.cleared & ~(MS.NOATIME | MS.STRICTATIME)) | (access ? MOUNT_ATTR.ATIME : 0)
+  if (set || clear) setAttributes(w, `${what}: attributes`, mount, { set, clear })
+  const { recursive } = options
+  if (recursive.set || recursive.clear) setAttributes(w, `${what}: recursive attributes`, mount, { ...recursive, recursive: true })
+  for (const bits of options.propagation) {
+    setAttributes(w, `${what}: propagation`, mount, { propagation: bits & ~MS.REC, recursive: (bits & MS.REC) !== 0 })
+  }
+}
+
+/** Hides a file behind /dev/null, a folder behind an empty file system. What is not there needs no mask. */
+function maskPath(w: ProgramWriter, path: string): void {
+  const what = `mask ${path}`
+  const done = w.fresh('masked')
+  const target = w.fresh('target')
+  w.step(what, 'openat2', [value('root'), text(path.replace(/^\/+/, '')), mountSteps.openHow(O_PATH | O_CLOEXEC, 16), 24], {
+    into: target,
+    retry: true,
+    onError: done,
+  })
+  const folder = w.aside('mask-folder', done, () => {
+    const options = splitOptions(['ro', 'nr_blocks=1', 'nr_inodes=1'])
+    const empty = newFilesystem(w, { what, type: 'tmpfs', source: 'tmpfs', options, attributes: mountAttributes(MS.RDONLY) })
+    attach(w, what, empty, target)
+  })
+  const mask = w.fresh('mask')
+  cloneDescriptor(w, { what, fd: 'host-null', recursive: false, into: mask })
+  attach(w, what, mask, target, folder)
+  w.block(done)
+}
+
+function readonlyPath(w: ProgramWriter, path: string): void {
+  const what = `read-only ${path}`
+  const done = w.fresh('readonly')
+  const target = w.fresh('target')
+  const tree = w.fresh('tree')
+  w.step(what, 'openat2', [value('root'), text(path.replace(/^\/+/, '')), mountSteps.openHow(O_PATH | O_CLOEXEC, 16), 24], {
+    into: target,
+    retry: true,
+    onError: done,
+  })
+  cloneDescriptor(w, { what, fd: target, recursive: true, into: tree })
+  setAttributes(w, what, tree, { set: MOUNT_ATTR.RDONLY, recursive: true })
+  attach(w, what, tree, target)
+  w.block(done)
+}
+
+/** The change of root. After it the host's paths are gone. */
+export function enterRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  if (spec.root?.readonly) setAttributes(w, 'make the root read-only', 'root', { set: MOUNT_ATTR.RDONLY })
+  w.step('enter the root', 'fchdir', [value('root')])
+  if (facts.noPivot) {
+    w.step('move the root', 'mount', [text('.'), text('/'), 0, MS.MOVE, 0])
+    w.step('change root', 'chroot', [text('.')])
+  } else {
+    w.step('pivot root', 'pivot_root', [text('.'), text('.')])
+    // The old root lies on top now; letting go of it must not reach the host.
+    w.step('old root: stop propagation', 'mount', [0, text('.'), 0, MS.SLAVE | MS.REC, 0])
+    w.step('old root: unmount', 'umount2', [text('.'), MNT_DETACH])
+  }
+  w.step('go to /', 'chdir', [text('/')])
+  const propagation = spec.linux?.rootfsPropagation
+  if (propagation) w.step(`make / ${propagation}`, 'mount', [0, text('/'), 0, propagationBits[propagation], 0])
+}

@@ -1,0 +1,156 @@
+// What is kept of a container on disk (a tmpfs as a rule), so that any process can go on where another one stopped.
+//
+//   state.json   what was asked for; written once, before anything is started
+//   pid          first process and monitor, two words, written by the monitor
+//   times        16 bytes once created, 32 once started, written by the first process
+//   exit         siginfo and time, written by the monitor and named when it is whole
+//   start        FIFO: a byte lets the first process go on
+//   report       FIFO: records of the program (plan/facts.ts)
+import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasErrno } from '../lib/index.js'
+import { checked, sysNumber } from '../sys/index.js'
+import { EXIT_BYTES } from './plan/container.js'
+import type { Spec } from './spec.js'
+import { RuntimeError } from './types.js'
+
+export interface StateFile {
+  readonly version: 1
+  readonly id: string
+  readonly bundle: string
+  readonly rootfs: string
+  readonly createdAt: number
+  readonly owner: string
+  readonly parent: 'monitor' | 'child'
+  readonly cgroupPath: string
+  readonly systemdCgroup: boolean
+  /** Address of a step that may still fail after `created`: its name and call. */
+  readonly lateSteps: Readonly<Record<string, readonly [name: string, call: string]>>
+  readonly spec: Spec
+}
+
+export interface ExitRecord {
+  readonly code: 'exited' | 'killed'
+  readonly status: number
+  readonly at: number
+}
+
+const S_IFIFO = 0o010000
+
+/** The rule of runc and containerd, which also keeps ids inside their folder. */
+export function checkId(id: string): void {
+  if (id === '' || id.length > 1024 || !/^[\w+.-]+$/.test(id) || id === '.' || id === '..') {
+    throw new RuntimeError('InvalidId', `invalid container id ${JSON.stringify(id)}: use letters, digits, "_", "+", "-" and "."`)
+  }
+}
+
+export class StateFiles {
+  readonly root: string
+
+  constructor(root: string) {
+    this.root = root
+  }
+
+  folder(id: string): string {
+    checkId(id)
+    return join(this.root, id)
+  }
+
+  /** Makes the container's folder with everything in it, at once and only if there is none. */
+  reserve(state: StateFile, unique: string): string {
+    const folder = this.folder(state.id)
+    // "#" is in no id: a folder that is still being filled cannot be taken for a container.
+    const draft = join(this.root, `#${unique}`)
+    mkdirSync(this.root, { recursive: true, mode: 0o711 })
+    mkdirSync(draft, { mode: 0o700 })
+    try {
+      for (const name of ['start', 'report']) {
+        checked('mknod', `${draft}/${name}`, sysNumber('mknodat'), -100, `${draft}/${name}`, S_IFIFO | 0o600, 0)
+      }
+      writeFileSync(join(draft, 'state.json'), JSON.stringify(state), { mode: 0o600 })
+      renameSync(draft, folder)
+    } catch (error) {
+      rmSync(draft, { recursive: true, force: true })
+      if (hasErrno(error, 'ENOTEMPTY', 'EEXIST')) {
+        throw new RuntimeError('Exists', `container with given ID already exists: ${state.id}`)
+      }
+      throw error
+    }
+    return folder
+  }
+
+  read(id: string): StateFile {
+    try {
+      return JSON.parse(readFileSync(join(this.folder(id), 'state.json'), 'utf8')) as StateFile
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT', 'ENOTDIR')) throw new RuntimeError('NotFound', `container does not exist: ${id}`)
+      throw error
+    }
+  }
+
+  ids(): readonly string[] {
+    try {
+      return readdirSync(this.root).filter((name) => /^[\w+.-]+$/.test(name))
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return []
+      throw error
+    }
+  }
+
+  remove(id: string): void {
+    rmSync(this.folder(id), { recursive: true, force: true })
+  }
+
+  /** Undefined until the monitor wrote it. */
+  pids(id: string): { readonly first: number; readonly monitor: number } | undefined {
+    const bytes = this.bytes(id, 'pid')
+    if (!bytes || bytes.length < 16) return undefined
+    return { first: Number(bytes.readBigInt64LE(0)), monitor: Number(bytes.readBigInt64LE(8)) }
+  }
+
+  times(id: string): { readonly created?: number; readonly started?: number } {
+    const bytes = this.bytes(id, 'times') ?? Buffer.alloc(0)
+    const at = (offset: number): number => timespec(bytes, offset)
+    if (bytes.length >= 32) return { created: at(0), started: at(16) }
+    return bytes.length >= 16 ? { created: at(0) } : {}
+  }
+
+  exit(id: string): ExitRecord | undefined {
+    const bytes = this.bytes(id, 'exit')
+    if (!bytes || bytes.length < EXIT_BYTES) return undefined
+    return { code: bytes.readInt32LE(8) === 1 ? 'exited' : 'killed', status: bytes.readInt32LE(24), at: timespec(bytes, 128) }
+  }
+
+  private bytes(id: string, name: string): Buffer | undefined {
+    try {
+      return readFileSync(join(this.folder(id), name))
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  openReport(id: string): number {
+    return openSync(join(this.folder(id), 'report'), constants.O_RDONLY | constants.O_NONBLOCK)
+  }
+
+  /** Lets the first process go on; false when nobody waits. */
+  release(id: string): boolean {
+    let fd: number
+    try {
+      fd = openSync(join(this.folder(id), 'start'), constants.O_WRONLY | constants.O_NONBLOCK)
+    } catch (error) {
+      if (hasErrno(error, 'ENXIO')) return false
+      throw error
+    }
+    try {
+      writeFileSync(fd, Buffer.from([1]))
+      return true
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+const timespec = (bytes: Buffer, offset: number): number =>
+  Number(bytes.readBigInt64LE(offset)) * 1000 + Math.floor(Number(bytes.readBigInt64LE(offset + 8)) / 1e6)
