@@ -1,0 +1,6 @@
+// Pod networks: the Container Network Interface as caller and as plugins.
+export { type AttachRequest, type Cni, type CniOptions, createCni } from './cni.js'
+export { parseNetwork } from './config.js'
+export { builtinPlugins } from './plugins/index.js'
+export * from './types.js'
+export { CNI_VERSIONS } from './versions.js'

@@ -1,0 +1,8 @@
+// The plugins that come with us, by name.
+import type { Clock } from '../../lib/index.js'
+import type { Plugin } from '../types.js'
+import { bridge } from './bridge.js'
+import { hostLocal } from './host-local.js'
+import { loopback } from './loopback.js'
+
+export const builtinPlugins = (clock: Clock): readonly Plugin[] => [bridge, hostLocal(clock), loopback]

@@ -1,0 +1,125 @@
+// Pods on a bridge, with real packets. Needs root.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { type Cni, createCni } from '../../src/cni/index.js'
+import { withNetwork } from '../../src/sys/index.js'
+import { HOST, type Lab, lab, options, pings, root } from './network.js'
+
+if (!root) t.comment('SKIPPED: pod networks need root')
+
+let networks = 0
+
+/** A network of its own: bridge and prefixes are numbered. */
+function cniFor(lab: Lab, plugin: object = {}, ipam: object = {}): { cni: Cni; bridge: string; folder: string; subnet: string } {
+  const number = ++networks
+  const folder = join(lab.folder, `net${number}`)
+  const bridge = `br${number}`
+  const subnet = `10.77.${number}.0/24`
+  mkdirSync(join(folder, 'conf'), { recursive: true })
+  writeFileSync(
+    join(folder, 'conf', '10-test.conflist'),
+    JSON.stringify({
+      cniVersion: '1.1.0',
+      name: 'test',
+      plugins: [
+        {
+          type: 'bridge',
+          bridge,
+          isDefaultGateway: true,
+          ipam: {
+            type: 'host-local',
+            ranges: [[{ subnet }], [{ subnet: `fd77:${number}::/64` }]],
+            dataDir: join(folder, 'leases'),
+            ...ipam,
+          },
+          ...plugin,
+        },
+      ],
+    }),
+  )
+  return { cni: createCni({ confDir: join(folder, 'conf'), cacheDir: join(folder, 'cache') }), bridge, folder, subnet }
+}
+
+const leases = (folder: string): string[] =>
+  readdirSync(join(folder, 'leases', 'test')).filter((name) => /^[\da-f.:]+$/.test(name) && !name.startsWith('.'))
+
+t.test('pods reach each other and the node, in both families', options, async (t) => {
+  const net = lab(t)
+  const { cni, bridge, folder, subnet } = cniFor(net)
+  const [a, b] = [net.namespace('a'), net.namespace('b')]
+  const first = await cni.add({ containerId: 'pod-a', netns: a })
+  const second = await cni.add({ containerId: 'pod-b', netns: b })
+  const base = subnet.replace('.0/24', '')
+  t.match(first, {
+    interfaces: [{ name: bridge }, { name: /^veth/ }, { name: 'eth0', sandbox: a }],
+    ips: [
+      { address: `${base}.2/24`, gateway: `${base}.1`, interface: 2 },
+      { address: /^fd77:.*::2\/64$/, gateway: /::1$/, interface: 2 },
+    ],
+    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+  })
+  t.same(cni.cached('pod-a'), JSON.parse(JSON.stringify({ ...first, dns: {} })))
+  for (const { address, gateway = '' } of second.ips ?? []) {
+    t.ok(pings(net, a, address.split('/')[0] ?? ''), `pod to pod ${address}`)
+    t.ok(pings(net, a, gateway), `pod to node ${gateway}`)
+    t.ok(pings(net, HOST, address.split('/')[0] ?? ''), `node to pod ${address}`)
+  }
+  t.ok(pings(net, a, '127.0.0.1'), 'loopback is up')
+  await cni.check({ containerId: 'pod-a', netns: a })
+  withNetwork(a, (network) => network.deleteAddress({ link: network.link('eth0').index, address: `${base}.2/24` }))
+  await t.rejects(cni.check({ containerId: 'pod-a', netns: a }), { message: `eth0 in ${a}: address ${base}.2/24 is gone` })
+
+  await cni.del({ containerId: 'pod-a', netns: a })
+  await cni.del({ containerId: 'pod-a', netns: a })
+  t.equal(
+    withNetwork(a, (network) => network.findLink('eth0')),
+    undefined,
+  )
+  t.equal(leases(folder).length, 2, 'the addresses of the other pod')
+  await cni.del({ containerId: 'pod-b', netns: '/run/netns/knarr-test-gone' })
+  t.same(leases(folder), [])
+  t.equal(
+    withNetwork(undefined, (network) => network.links().filter(({ master }) => master === network.link(bridge).index).length),
+    0,
+  )
+})
+
+t.test('a failed ADD leaves nothing', options, async (t) => {
+  const net = lab(t)
+  const { cni, folder } = cniFor(net, {}, { routes: [{ dst: '10.0.0.0/8', gw: '192.0.2.1' }] })
+  const pod = net.namespace('pod')
+  const before = withNetwork(undefined, (network) => network.links().length)
+  await t.rejects(cni.add({ containerId: 'pod', netns: pod }), /route to 10.0.0.0\/8.*ENETUNREACH.*gateway/)
+  t.same(leases(folder), [])
+  t.ok(withNetwork(undefined, (network) => network.links().length) <= before + 1, 'at most the bridge is new')
+  t.equal(cni.cached('pod'), undefined)
+
+  await t.rejects(cni.add({ containerId: 'pod', netns: '/run/netns/knarr-test-absent' }), { code: 3 })
+  await t.rejects(cni.add({ containerId: '../evil', netns: pod }), { code: 4, message: /container id "\.\.\/evil"/ })
+  await t.rejects(cni.add({ containerId: 'pod', netns: pod, ifName: 'a/b' }), { code: 4 })
+  t.same(leases(folder), [])
+})
+
+t.test('an exhausted range is said, and an address that comes back is used again', options, async (t) => {
+  const net = lab(t)
+  const small = '10.77.99.0/30'
+  const { cni } = cniFor(net, {}, { ranges: [[{ subnet: small }]] })
+  const [a, b] = [net.namespace('a'), net.namespace('b')]
+  t.same(await cni.status(), { ready: true })
+  await cni.add({ containerId: 'a', netns: a })
+  await t.rejects(cni.add({ containerId: 'b', netns: b }), { code: 11, message: /no IP addresses available in range set/ })
+  t.match(await cni.status(), { ready: false, message: /no IP addresses available/ })
+  t.equal(
+    withNetwork(b, (network) => network.findLink('eth0')),
+    undefined,
+  )
+  await cni.del({ containerId: 'a', netns: a })
+  await cni.add({ containerId: 'b', netns: b })
+  await cni.gc([])
+  t.equal(
+    withNetwork(b, (network) => network.findLink('eth0')),
+    undefined,
+    'GC takes off what nobody names',
+  )
+})
