@@ -90,3 +90,13 @@ export function watchReadable(fd: number, ready: () => void): ReadableWatch {
 
 /** As watchReadable, for those who only stop. */
 export const onReadable = (fd: number, ready: () => void): (() => void) => watchReadable(fd, ready).stop
+
+/** The same for a descriptor that can be written to. */
+export function onWritable(fd: number, ready: () => void): () => void {
+  const poll: Poll = koffi.node.poll(fd, { writable: true }, () => ready())
+  polls.add(poll)
+  poll.unref()
+  return () => {
+    if (polls.delete(poll)) poll.close()
+  }
+}

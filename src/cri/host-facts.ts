@@ -1,0 +1,76 @@
+// What is asked of the machine while a container is put together: device nodes, profiles, CDI files.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Device } from '../runtime/index.js'
+import type { Machine } from './engine.js'
+import { invalid } from './errors.js'
+import { ALL_CAPABILITIES } from './spec/capabilities.js'
+
+const major = (rdev: number): number => Number(((BigInt(rdev) >> 8n) & 0xfffn) | ((BigInt(rdev) >> 32n) & ~0xfffn))
+const minor = (rdev: number): number => Number((BigInt(rdev) & 0xffn) | ((BigInt(rdev) >> 12n) & ~0xffn))
+
+/** The device node at `hostPath`, to appear at `containerPath`; undefined when it is none. */
+export function deviceAt(hostPath: string, containerPath: string): Device | undefined {
+  const stat = statSync(hostPath, { throwIfNoEntry: false })
+  if (!stat || !(stat.isCharacterDevice() || stat.isBlockDevice())) return undefined
+  return {
+    type: stat.isBlockDevice() ? 'b' : 'c',
+    path: containerPath,
+    major: major(stat.rdev),
+    minor: minor(stat.rdev),
+    fileMode: stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+  }
+}
+
+/** The devices of a folder and all below it: what is asked for may be a folder such as /dev/snd. */
+export function devicesAt(hostPath: string, containerPath: string): readonly Device[] {
+  const one = deviceAt(hostPath, containerPath)
+  if (one) return [one]
+  const stat = statSync(hostPath, { throwIfNoEntry: false })
+  if (!stat?.isDirectory()) throw invalid(`device ${hostPath} is not a device of this machine`)
+  return readdirSync(hostPath, { withFileTypes: true }).flatMap((entry) =>
+    entry.isDirectory() || entry.isCharacterDevice() || entry.isBlockDevice()
+      ? devicesAt(join(hostPath, entry.name), join(containerPath, entry.name))
+      : [],
+  )
+}
+
+/** Made afresh for every container. */
+const OWN = new Set(['pts', 'shm', 'fd', 'mqueue', 'console', 'ptmx', 'null', 'zero', 'full', 'random', 'urandom', 'tty'])
+
+function hostDevices(): readonly Device[] {
+  return readdirSync('/dev', { withFileTypes: true })
+    .filter((entry) => !OWN.has(entry.name) && !entry.isSymbolicLink())
+    .flatMap((entry) => {
+      const path = join('/dev', entry.name)
+      return entry.isDirectory() || entry.isCharacterDevice() || entry.isBlockDevice() ? devicesAt(path, path) : []
+    })
+}
+
+const read = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** The machine we run on. */
+export function thisMachine(): Machine {
+  const lastCapability = Number(read('/proc/sys/kernel/cap_last_cap') || 40)
+  const bounding = BigInt(`0x${/CapBnd:\s*([0-9a-f]+)/.exec(read('/proc/self/status'))?.[1] ?? 'ffffffffffffffff'}`)
+  return {
+    cgroupVersion: read('/sys/fs/cgroup/cgroup.controllers') ? 2 : 1,
+    bootId: read('/proc/sys/kernel/random/boot_id').trim(),
+    hostname: hostname(),
+    arch: process.arch,
+    capabilities: ALL_CAPABILITIES.filter((_, i) => i <= lastCapability && (bounding & (1n << BigInt(i))) !== 0n),
+    seccomp: /^Seccomp:/m.test(read('/proc/self/status')),
+    apparmor: read('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
+    selinux: read('/sys/fs/selinux/enforce') !== '',
+    hostDevices,
+  }
+}

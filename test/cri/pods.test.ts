@@ -1,0 +1,103 @@
+// Pods on the real kernel: sandboxes, containers, logs, exits. Needs root.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { ContainerConfig, ContainerStatus, Cri, PodSandboxConfig } from '../../src/cri/index.js'
+import { contents, IMAGE, options, scene, until } from './scene.js'
+
+const hostNetwork = { securityContext: { namespaceOptions: { network: 'NODE' as const } } }
+
+/** Makes and starts a container that runs a line of shell. */
+async function run(
+  cri: Cri,
+  podSandboxId: string,
+  sandboxConfig: PodSandboxConfig,
+  script: string,
+  more: Partial<ContainerConfig> = {},
+): Promise<string> {
+  const name = more.metadata?.name ?? 'main'
+  const { containerId } = await cri.createContainer({
+    podSandboxId,
+    sandboxConfig,
+    config: { metadata: { name }, image: { image: IMAGE }, command: ['sh', '-c', script], logPath: `${name}/0.log`, ...more },
+  })
+  await cri.startContainer(containerId)
+  return containerId
+}
+
+const exited = (cri: Cri, id: string): Promise<ContainerStatus> =>
+  until(async () => {
+    const { status } = await cri.containerStatus(id)
+    return status.state === 'CONTAINER_EXITED' ? status : undefined
+  })
+
+t.test('pods', options, async (t) => {
+  const s = await scene()
+  const { cri, close } = await s.open()
+  t.teardown(async () => {
+    close()
+    await s.end()
+  })
+
+  t.test('a pod of the host network: runs, logs, ends, is removed', async (t) => {
+    const config = s.pod('host', { linux: hostNetwork })
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const id = await run(cri, podSandboxId, config, 'echo out; echo err >&2; printf tail; exit 3')
+    const status = await exited(cri, id)
+    t.match(status, { exitCode: 3, reason: 'Error', imageId: /^sha256:/ })
+    t.ok(status.startedAt > 0 && status.finishedAt >= status.startedAt)
+    t.strictSame([...contents(s.dir, 'host', 'main/0.log')].sort(), ['err', 'out', 'tail'])
+    t.equal((await cri.podSandboxStatus(podSandboxId)).status.network.ip, '')
+    await cri.removePodSandbox(podSandboxId)
+    t.strictSame(await cri.listPodSandbox(), [])
+    t.strictSame(await cri.listContainers(), [])
+    await cri.removePodSandbox(podSandboxId)
+  })
+
+  t.test('a pod of its own network: an address, its own name, files that say so', async (t) => {
+    const config = s.pod('web', { dnsConfig: { servers: ['10.96.0.10'], searches: ['test.svc'], options: ['ndots:5'] } })
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const { status } = await cri.podSandboxStatus(podSandboxId)
+    t.match(status.network.ip, /^10\.213\./)
+    t.equal(status.state, 'SANDBOX_READY')
+    const id = await run(
+      cri,
+      podSandboxId,
+      config,
+      'hostname; cat /etc/hostname; grep web /etc/hosts; cat /etc/resolv.conf; ip -4 addr show eth0 | grep inet',
+    )
+    t.match(await exited(cri, id), { exitCode: 0, reason: 'Completed' })
+    const text = contents(s.dir, 'web', 'main/0.log').join('\n')
+    t.match(text, /^web\nweb\n10\.213\.\d+\.\d+\tweb\nsearch test\.svc\nnameserver 10\.96\.0\.10\noptions ndots:5\n/)
+    t.ok(text.includes(`inet ${status.network.ip}/24`))
+    await cri.removePodSandbox(podSandboxId)
+    t.strictSame(readdirSync(join(s.dir, 'run', 'netns')), [], 'no network namespace stays')
+    t.strictSame(readdirSync(join(s.dir, 'run', 'sandboxes')), [], 'no folder stays')
+  })
+
+  t.test('containers of a pod share network, IPC, name and processes', async (t) => {
+    const config = s.pod('shared')
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const first = await run(cri, podSandboxId, config, 'echo shared > /dev/shm/word; exec sleep 1000', { metadata: { name: 'first' } })
+    await until(async () => existsSync(join(s.dir, 'run', 'sandboxes', podSandboxId, 'shm', 'word')) || undefined)
+    const second = await run(
+      cri,
+      podSandboxId,
+      config,
+      'cat /dev/shm/word; ps -o args; for n in net ipc uts pid; do readlink /proc/self/ns/$n; done',
+      {
+        metadata: { name: 'second' },
+      },
+    )
+    await exited(cri, second)
+    const lines = contents(s.dir, 'shared', 'second/0.log')
+    t.equal(lines[0], 'shared')
+    t.ok(lines.includes('/pause') && lines.includes('sleep 1000'), 'sees the processes of the pod')
+    const pid = JSON.parse((await cri.containerStatus(first, { verbose: true })).info.info ?? '{}').pid as number
+    t.ok(pid > 0 && readFileSync(`/proc/${pid}/comm`, 'utf8') !== '')
+    await cri.stopPodSandbox(podSandboxId)
+    t.match(await exited(cri, first), { exitCode: 137, reason: 'Error' })
+    t.equal((await cri.podSandboxStatus(podSandboxId)).status.state, 'SANDBOX_NOTREADY')
+    await cri.removePodSandbox(podSandboxId)
+  })
+})
