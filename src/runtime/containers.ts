@@ -1,8 +1,21 @@
 // The runtime as the daemon uses it: containers by id, whoever started them.
 import { closeSync, readFileSync } from 'node:fs'
 import { abortable, type Clock, deferred, hasErrno, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
-import { openCgroup, rawSyscall, reap, StepError, signalNumber, sysNumber, watchReadable } from '../sys/index.js'
+import {
+  descriptorOf,
+  openCgroup,
+  openPidfd,
+  reap,
+  receiveDescriptor,
+  StepError,
+  setWindowSize,
+  signalNumber,
+  watchReadable,
+} from '../sys/index.js'
 import { type CreateContext, createContainer } from './create.js'
+import { execInContainer } from './exec.js'
+import { notExecutable } from './not-executable.js'
+import { KEEPER_FD } from './plan/container.js'
 import { REPORT } from './plan/facts.js'
 import { ReportReader } from './report.js'
 import { OCI_VERSION, type OciStatus, type Resources, type Spec } from './spec.js'
@@ -72,7 +85,9 @@ class Containers implements Runtime {
 
   create(options: CreateOptions): Promise<ContainerState> {
     return this.lock(options.id, async () => {
-      const { state, launched, report } = await createContainer(options, this.context())
+      const { state, launched, report, keeper } = await createContainer(options, this.context())
+      // The monitor has its own.
+      if (keeper !== undefined) closeSync(keeper)
       this.watch(options.id, launched.pidfd, launched.pid, report)
       this.emit({ type: 'created', id: options.id, at: this.clock.now() })
       return this.stateOf(state)
@@ -95,7 +110,7 @@ class Containers implements Runtime {
             throw new RuntimeError('Failed', `unexpected record ${record.tag} at start`)
         }
       } catch (error) {
-        if (error instanceof StepError) throw notExecutable(error)
+        if (error instanceof StepError) throw notExecutable(error, 'start')
         throw error
       } finally {
         report.close()
@@ -105,8 +120,26 @@ class Containers implements Runtime {
     })
   }
 
-  exec(_id: string, _options: ExecOptions): Promise<ExecProcess> {
-    throw new RuntimeError('Failed', 'exec is not there yet')
+  async exec(id: string, options: ExecOptions): Promise<ExecProcess> {
+    const state = this.files.read(id)
+    const { status, pid } = this.stateOf(state)
+    if (status === 'stopped' || status === 'creating' || pid === undefined) {
+      throw new RuntimeError('WrongStatus', `cannot exec in a ${status} container: ${id}`)
+    }
+    if (status === 'paused') throw new RuntimeError('WrongStatus', `cannot exec in a paused container: ${id}`)
+    return execInContainer({
+      id,
+      process: options.process,
+      spec: state.spec,
+      pid,
+      cgroup: openCgroup(options.subCgroup ? `${state.cgroupPath}/${options.subCgroup}` : state.cgroupPath),
+      stdio: options.stdio,
+      preserveFds: options.preserveFds ?? 0,
+      consoleSocket: undefined,
+      restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
+      seccomp: undefined,
+      clock: this.clock,
+    })
   }
 
   async kill(id: string, signal: number | string, options: { readonly all?: boolean } = {}): Promise<void> {
@@ -212,12 +245,33 @@ class Containers implements Runtime {
     return openCgroup(this.files.read(id).cgroupPath).processes()
   }
 
-  openTerminal(id: string): Promise<number> {
-    throw new RuntimeError('Failed', `container ${id} has no terminal`)
+  async openTerminal(id: string): Promise<number> {
+    const state = this.files.read(id)
+    const pids = this.files.pids(id)
+    if (!state.spec.process?.terminal) throw new RuntimeError('WrongStatus', `container ${id} has no terminal`)
+    const monitor = pids && isMonitor(pids.monitor, id) ? openPidfd(pids.monitor) : undefined
+    if (monitor === undefined) throw new RuntimeError('WrongStatus', `container ${id} has stopped: its terminal is gone`)
+    try {
+      const keeper = descriptorOf(monitor, KEEPER_FD)
+      try {
+        const master = receiveDescriptor(keeper, { peek: true })
+        if (master === undefined) throw new RuntimeError('Failed', `container ${id} sent no terminal`)
+        return master
+      } finally {
+        closeSync(keeper)
+      }
+    } finally {
+      closeSync(monitor)
+    }
   }
 
-  resizeTerminal(id: string, _size: { readonly width: number; readonly height: number }): Promise<void> {
-    throw new RuntimeError('Failed', `container ${id} has no terminal`)
+  async resizeTerminal(id: string, size: { readonly width: number; readonly height: number }): Promise<void> {
+    const master = await this.openTerminal(id)
+    try {
+      setWindowSize(master, size)
+    } finally {
+      closeSync(master)
+    }
   }
 
   async spec(id: string): Promise<Spec> {
@@ -277,8 +331,8 @@ class Containers implements Runtime {
   private adopt(id: string): Watched | undefined {
     const pids = this.files.pids(id)
     if (!pids || !isMonitor(pids.monitor, id)) return undefined
-    const pidfd = rawSyscall(sysNumber('pidfd_open'), pids.monitor, 0)
-    if (pidfd < 0) return undefined
+    const pidfd = openPidfd(pids.monitor)
+    if (pidfd === undefined) return undefined
     if (!isMonitor(pids.monitor, id)) {
       closeSync(pidfd)
       return undefined
@@ -355,11 +409,3 @@ function isMonitor(pid: number, id: string): boolean {
 }
 
 const ownOomScoreAdj = (): number => Number(readFileSync('/proc/self/oom_score_adj', 'utf8'))
-
-/** The words that podman, containerd and the kubelet look for. */
-function notExecutable(error: StepError): Error {
-  if (!error.step.startsWith('exec: ')) return new RuntimeError('Failed', `container start: ${error.message}`, { cause: error })
-  const reason =
-    { ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOEXEC: 'exec format error' }[error.code] ?? error.code
-  return new RuntimeError('NotExecutable', `${error.step}: ${reason}`, { cause: error })
-}

@@ -11,6 +11,7 @@ import {
   memoryFile,
   openCgroup,
   reap,
+  socketPair,
   thisArchitecture,
 } from '../sys/index.js'
 import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
@@ -46,6 +47,8 @@ export interface Created {
   readonly launched: Launched
   readonly firstPid: number
   readonly report: ReportReader
+  /** The end of the socket from which the terminal's master can be taken, if we made the socket. The caller closes it. */
+  readonly keeper: number | undefined
 }
 
 export function readSpec(bundle: string): Spec {
@@ -103,7 +106,7 @@ export function planContainer(
       cgroup: { layout: cgroupLayout(), path: cgroup.path, files, directory },
       parent: context.parent,
       pauseForHooks: false,
-      consoleSocket: context.consoleSocket,
+      consoleSocket: planned.process?.terminal ?? false,
       noPivot: context.noPivot,
       noNewKeyring: context.noNewKeyring,
       restrictOomScoreAdj: context.restrictOomScoreAdj,
@@ -155,40 +158,58 @@ export async function createContainer(options: CreateOptions, context: CreateCon
     }
     const report = new ReportReader(files.openReport(options.id), names)
     undo.push(() => report.close())
-    const launched = launchContainer(options, context, elf)
+    const { launched, keeper } = launchContainer({ options, context, elf, terminal: facts.consoleSocket })
     undo.push(async () => {
+      if (keeper !== undefined) closeSync(keeper)
       await cgroup.kill()
       reap(launched.pid)
       closeSync(launched.pidfd)
     })
     const firstPid = await untilCreated(report)
-    return { state, launched, firstPid, report }
+    return { state, launched, firstPid, report, keeper }
   } catch (error) {
     for (const step of undo.reverse()) await step()
     throw error
   }
 }
 
-function launchContainer(options: CreateOptions, context: CreateContext, elf: ElfProgram): Launched {
+interface LaunchContainerOptions {
+  readonly options: CreateOptions
+  readonly context: CreateContext
+  readonly elf: ElfProgram
+  readonly terminal: boolean
+}
+
+function launchContainer({ options, context, elf, terminal }: LaunchContainerOptions): { launched: Launched; keeper: number | undefined } {
   const toClose: number[] = []
   const stdio = openStdio(options.stdio)
+  let keeper: number | undefined
   try {
     // Given to the program instead of opened by it: as long as nobody writes, a reader could not tell "not yet" from "gone".
     const report = openSync(join(context.files.folder(options.id), 'report'), constants.O_WRONLY)
     toClose.push(report)
     elf.setWord('given-report', report)
+    const keep = [...Array.from({ length: context.preserveFds }, (_, i) => 3 + i), report]
+    if (terminal) {
+      let socket = context.consoleSocket
+      if (socket === undefined) {
+        const pair = socketPair()
+        socket = pair[0]
+        keeper = pair[1]
+        toClose.push(socket)
+        elf.setWord('given-keeper', keeper)
+        keep.push(keeper)
+      }
+      elf.setWord('given-console', socket)
+      keep.push(socket)
+    }
     const executable = memoryFile('knarr-container', elf.file)
     toClose.push(executable)
-    return launch({
-      executable,
-      argv: ['knarr-monitor', options.id],
-      stdio: stdio.fds,
-      keep: [
-        ...Array.from({ length: context.preserveFds }, (_, i) => 3 + i),
-        ...(context.consoleSocket === undefined ? [] : [context.consoleSocket]),
-        report,
-      ],
-    })
+    const launched = launch({ executable, argv: ['knarr-monitor', options.id], stdio: stdio.fds, keep })
+    return { launched, keeper }
+  } catch (error) {
+    if (keeper !== undefined) closeSync(keeper)
+    throw error
   } finally {
     stdio.close()
     for (const fd of toClose) closeSync(fd)

@@ -25,6 +25,7 @@ import type { NamespaceType, Spec } from '../spec.js'
 import { type ContainerFacts, REPORT } from './facts.js'
 import { cleanSignals, executeSteps, findExecutable, identitySteps, processFilesSteps, schedulingSteps, writeFile } from './process.js'
 import { buildRoot, enterRoot, openSources, sourcesAreOpenedOutside } from './rootfs.js'
+import { mountConsole, openTerminal, useTerminal } from './terminal.js'
 
 const { address, bytes, text, value } = program
 
@@ -53,6 +54,9 @@ export const ownDescriptors = (preserveFds: number): { start: number; report: nu
   times: 5 + preserveFds,
   first: 6 + preserveFds,
 })
+
+/** The monitor's end of the socket that holds the terminal's master. */
+export const KEEPER_FD = 3
 
 const created = (spec: Spec, type: NamespaceType): boolean => (spec.linux?.namespaces ?? []).some((one) => one.type === type && !one.path)
 
@@ -86,7 +90,7 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   w.step('new session', 'setsid', [], { onError: 'ignore' })
   // Out of the way of the numbers below.
   if (consoleSocket !== undefined)
-    w.step('keep the console socket', 'fcntl', [consoleSocket, F_DUPFD_CLOEXEC, fds.first], { into: 'console-socket' })
+    w.step('keep the console socket', 'fcntl', [value('given-console'), F_DUPFD_CLOEXEC, fds.first], { into: 'console-socket' })
   w.step('move the report away', 'fcntl', [value('given-report'), F_DUPFD_CLOEXEC, fds.first], { into: 'report-copy' })
   w.step('number report', 'dup3', [value('report-copy'), fds.report, O_CLOEXEC])
   openAt(w, 'start', posix.join(stateDir, 'start'), O_RDWR, fds.start)
@@ -157,6 +161,10 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
   }
   if (created(spec, 'mount')) {
     buildRoot(w, spec, facts)
+    if (process?.terminal) {
+      openTerminal(w, 'root')
+      mountConsole(w)
+    }
     if (facts.pauseForHooks) pause(w, facts, 'hooks')
     enterRoot(w, spec, facts)
   } else {
@@ -167,6 +175,10 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
     w.step('go to /', 'chdir', [text('/')])
   }
   if (process) {
+    if (process.terminal) {
+      if (!created(spec, 'mount')) openTerminal(w, undefined)
+      useTerminal(w, process)
+    }
     schedulingSteps(w, process)
     identitySteps(w, { process, facts, keep: ownDescriptors(facts.preserveFds).first })
     findExecutable(w, process)
@@ -217,6 +229,7 @@ export const EXIT_BYTES = 144
 function monitor(w: ProgramWriter, facts: ContainerFacts): void {
   w.region('now', [0, 0])
   w.region('pid', [0, 0])
+  if (facts.consoleSocket) w.region('given-keeper', [0])
   w.region('exit', new Array(EXIT_BYTES / 8).fill(0))
   w.block('monitor', { resident: true })
   const pidFile = posix.join(facts.stateDir, 'pid')
@@ -228,7 +241,11 @@ function monitor(w: ProgramWriter, facts: ContainerFacts): void {
     w.step('done', 'exit_group', [0])
     return
   }
-  w.step('close everything', 'close_range', [3, 0xffffffff, 0])
+  if (facts.consoleSocket) {
+    // The message with the terminal's master is never read from this socket: as long as it is open, so is the terminal.
+    w.step('keep the terminal', 'dup3', [value('given-keeper'), KEEPER_FD, 0], { onError: 'ignore' })
+  }
+  w.step('close everything', 'close_range', [facts.consoleSocket ? KEEPER_FD + 1 : 3, 0xffffffff, 0])
   w.step('give back memory', 'munmap', [
     { kind: 'transient', what: 'start' },
     { kind: 'transient', what: 'length' },

@@ -26,8 +26,8 @@ export interface ContainerFacts {
   readonly parent: 'monitor' | 'child'
   /** Stop before the root is changed, for hooks that the caller runs. */
   readonly pauseForHooks: boolean
-  /** Descriptor of the socket that gets the terminal's master. */
-  readonly consoleSocket: number | undefined
+  /** Whether the regions `given-console` (the socket that gets the terminal's master) and `given-keeper` (its other end) are filled in. */
+  readonly consoleSocket: boolean
   readonly noPivot: boolean
   readonly noNewKeyring: boolean
   readonly restrictOomScoreAdj: number | undefined
