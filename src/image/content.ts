@@ -25,8 +25,8 @@ export interface ContentStore {
   /** Bytes of the blob, or undefined when it is not here. */
   size(digest: Digest): number | undefined
   read(digest: Digest): Buffer
-  /** Keeps bytes and returns their digest. */
-  put(bytes: Uint8Array): Digest
+  /** Keeps bytes under their digest: the one given, which the caller has checked, or their sha256. */
+  put(bytes: Uint8Array, digest?: Digest): Digest
   /** Where a download of this digest grows; what an earlier try left is there. */
   partial(digest: Digest): string
   /** Takes over a file whose digest the caller has checked. The file must be on the same file system. */
@@ -70,8 +70,7 @@ export function contentStore(paths: StorePaths, random: Random): ContentStore {
     size,
     has: (digest) => existsSync(path(digest)),
     read: (digest) => readFileSync(path(digest)),
-    put(bytes) {
-      const digest = digestOf(bytes)
+    put(bytes, digest = digestOf(bytes)) {
       if (size(digest) === bytes.length) return digest
       const temporary = join(paths.temporary, randomName(random))
       const fd = openSync(temporary, 'wx', 0o600)

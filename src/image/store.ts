@@ -1,9 +1,12 @@
 // The image store: opens the folder, mends what a power loss left, and puts the parts together.
 import { resolve as absolutePath } from 'node:path'
 import { type Clock, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
+import { authorizer } from './auth.js'
 import { contentStore } from './content.js'
-import { type Core, unpackMissing } from './core.js'
+import { unpackMissing } from './core.js'
+import { findCredentials, fromAuth } from './credentials.js'
 import { storePaths } from './disk.js'
+import { defaultHostFolders, hostsFor } from './hosts.js'
 import { images } from './images.js'
 import { importImages } from './import.js'
 import { layerStore } from './layers.js'
@@ -11,8 +14,12 @@ import { leases } from './leases.js'
 import type { Digest, Platform } from './manifest.js'
 import { nameIndex } from './names.js'
 import { hostPlatform } from './platform.js'
+import { type PullCore, puller } from './pull.js'
+import { pusher } from './push.js'
 import { familiarName, parseReference, storedName } from './reference.js'
+import { defaultRetry, type RetryPolicy, registry } from './registry.js'
 import { bestSnapshotter, type Snapshotter, snapshotStore } from './snapshots.js'
+import { type Transport, undiciTransport } from './transport.js'
 import type { Image, ImageStore, Usage } from './types.js'
 import { defaultLimits, type UnpackLimits } from './unpack.js'
 import { unpackPool } from './unpack-pool.js'
@@ -28,6 +35,23 @@ export interface ImageStoreOptions {
   readonly workers?: number
   /** Default: overlay where the kernel and the root's file system allow it. */
   readonly snapshotter?: Snapshotter
+  readonly registries?: RegistryOptions
+}
+
+export interface RegistryOptions {
+  /** Folders in the hosts.toml layout; default: those of knarr, containerd and docker. */
+  readonly hostFolders?: readonly string[]
+  readonly plainHttp?: boolean
+  readonly insecure?: boolean
+  readonly caFiles?: readonly string[]
+  readonly retry?: Partial<RetryPolicy>
+  /** How long a registry may be silent. Default 30 s. */
+  readonly timeoutMs?: number
+  /** Blobs of one image downloaded at once. Default 4. */
+  readonly downloads?: number
+  /** Where proxies, HOME and DOCKER_CONFIG come from. Default: the process. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly transport?: Transport
 }
 
 export function createImageStore(options: ImageStoreOptions): ImageStore {
@@ -40,7 +64,26 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   const content = contentStore(paths, random)
   const names = nameIndex(paths, clock)
   const layers = layerStore(paths, random)
-  const core: Core = {
+  const registries = options.registries ?? {}
+  const env = registries.env ?? process.env
+  const transport = registries.transport ?? undiciTransport({ env, timeoutMs: registries.timeoutMs ?? 30_000 })
+  const connect: PullCore['connect'] = (reference, auth) =>
+    registry({
+      reference,
+      transport,
+      clock,
+      retry: { ...defaultRetry, ...registries.retry },
+      hosts: hostsFor(reference.domain, {
+        folders: registries.hostFolders ?? defaultHostFolders,
+        ...(registries.plainHttp === undefined ? {} : { plainHttp: registries.plainHttp }),
+        ...(registries.insecure === undefined ? {} : { insecure: registries.insecure }),
+        ...(registries.caFiles === undefined ? {} : { caFiles: registries.caFiles }),
+      }),
+      authorizer: authorizer(transport, clock, async () => (auth ? fromAuth(auth) : findCredentials(reference, env))),
+    })
+  const core: PullCore = {
+    connect,
+    downloads: registries.downloads ?? 4,
     paths,
     content,
     names,
@@ -123,8 +166,8 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
       return all.filter((each) => names.remove(each))
     },
     import: (source, importOptions = {}) => importImages(core, source, importOptions),
-    pull: () => Promise.reject(new Error('pull is not built yet')),
-    push: () => Promise.reject(new Error('push is not built yet')),
+    pull: puller(core),
+    push: pusher(core, inspect),
     export: () => Promise.reject(new Error('export is not built yet')),
     gc: () => Promise.reject(new Error('gc is not built yet')),
     async usage() {
@@ -136,6 +179,9 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
         inodes: blobs.length + all.reduce((sum, info) => sum + (info?.inodes ?? 0), 0),
       }
     },
-    close: () => core.pool.close(),
+    async close() {
+      await core.pool.close()
+      await transport.close()
+    },
   }
 }
