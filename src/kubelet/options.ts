@@ -127,6 +127,8 @@ export interface KubeletOptions {
   readonly nodeIps?: readonly string[]
   /** Port of the node API as reported in the Node's status. */
   readonly port?: number
+  /** PEM of the CA whose client certificates the node API believes. */
+  readonly clientCa?: string
   /** Where the node's own resolver is described. Default `/etc/resolv.conf`. */
   readonly resolvConf?: string
   readonly settings?: Partial<KubeletSettings>

@@ -90,10 +90,7 @@ export function readyCondition(pod: Pod, containersReady: Verdict): Verdict {
   return unmet.length > 0 ? verdict(type, false, 'ReadinessGatesNotReady', unmet.join(', ')) : verdict(type, true)
 }
 
-/** The conditions a kubelet owns. Those of others stay as they are. */
-export const kubeletConditions = ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'] as const
-
-/** All conditions of the pod in the order in which Kubernetes writes them; times move only when the status does. */
+/** The kubelet's conditions of the pod in the order in which Kubernetes writes them; times move only when the status does. */
 export function conditionsOf(
   pod: Pod,
   lists: StatusLists,
@@ -112,8 +109,8 @@ export function conditionsOf(
     verdict('PodScheduled', true),
   ]
   const observedGeneration = pod.metadata.generation
-  const foreign = inApi.filter(({ type }) => !own.some((each) => each.type === type) && type !== 'DisruptionTarget')
-  const written = own.map((each): PodCondition => {
+  // Conditions of others stay in the API as they are: a status write merges by type.
+  return own.map((each): PodCondition => {
     const old = before.find(({ type }) => type === each.type)
     const { type, status, reason, message } = each
     return {
@@ -126,5 +123,4 @@ export function conditionsOf(
       message,
     }
   })
-  return [...foreign, ...written]
 }

@@ -78,7 +78,8 @@ const usableSandbox = (observed: ObservedPod): ObservedSandbox | undefined => {
 
 function attemptFor(input: PlanInput, name: string): number {
   const last = latest(input.observed, name)
-  if (last) return last.attempt + 1
+  // One that was made and never started has not been a run.
+  if (last) return last.phase === 'created' ? last.attempt : last.attempt + 1
   const known = input.restartsKnown(name)
   return known === undefined ? 0 : known + 1
 }
@@ -197,7 +198,7 @@ export function planPod(input: PlanInput): PodPlan {
   const steps: Steps = { stop: [], start: [] }
   for (const container of ephemeralContainersOf(pod)) {
     const current = latest(observed, container.spec.name)
-    if (!current || current.phase === 'created') steps.start.push({ container, attempt: current ? current.attempt + 1 : 0, after: current })
+    if (!current || current.phase === 'created') steps.start.push({ container, attempt: current?.attempt ?? 0, after: current })
   }
   const init = planInit(input, sandbox.id, steps)
   if (init === 'failed') return finished

@@ -1,0 +1,123 @@
+// All pods of this node: one worker each, fed by the API, by files, and by the runtime's events.
+import type { Pod } from '../../api/index.js'
+import type { ContainerEvent, ContainerStatus, Cri } from '../../cri/index.js'
+import { explain, type Logger } from '../../lib/index.js'
+import { messageFileOf } from '../container/mounts.js'
+import { LABELS } from '../sandbox/config.js'
+import { observedContainer, observedSandbox } from './observe.js'
+import { nothingObserved, type ObservedPod, withContainer, withSandbox } from './observed.js'
+import type { PodServices } from './services.js'
+import { createPodWorker, type PodWorker } from './worker.js'
+
+export interface FoundPod {
+  readonly uid: string
+  readonly name: string
+  readonly namespace: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly observed: ObservedPod
+}
+
+/** Everything the runtime has, by pod uid. */
+export async function findRunning(cri: Cri, podFolder: (uid: string) => string): Promise<ReadonlyMap<string, FoundPod>> {
+  const found = new Map<string, FoundPod>()
+  const uidOfSandbox = new Map<string, string>()
+  for (const { id, metadata, labels, annotations } of await cri.listPodSandbox()) {
+    const { uid, name, namespace } = metadata
+    const { status } = await cri.podSandboxStatus(id)
+    const before = found.get(uid)
+    uidOfSandbox.set(id, uid)
+    found.set(uid, {
+      uid,
+      name,
+      namespace,
+      labels,
+      annotations,
+      observed: withSandbox(before?.observed ?? nothingObserved, observedSandbox(status)),
+    })
+  }
+  for (const { id, podSandboxId } of await cri.listContainers()) {
+    const entry = found.get(uidOfSandbox.get(podSandboxId) ?? '')
+    if (!entry) continue
+    const { status } = await cri.containerStatus(id)
+    const file = messageFileOf(podFolder(entry.uid), status.metadata.name, status.metadata.attempt ?? 0)
+    found.set(entry.uid, { ...entry, observed: withContainer(entry.observed, observedContainer(status, podSandboxId, file)) })
+  }
+  return found
+}
+
+/** A pod that nobody asks for, as far as its containers tell: enough to stop it. */
+const orphanOf = ({ uid, name, namespace, labels, annotations, observed }: FoundPod): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace, uid, labels, annotations, deletionGracePeriodSeconds: 30 },
+  spec: { containers: [...new Set(observed.containers.map((container) => container.name))].map((of) => ({ name: of })) },
+})
+
+export interface Pods {
+  /** A pod of the sources, new or changed. */
+  put(pod: Pod, inApi?: () => Pod | undefined): void
+  /** The sources have lost it. */
+  drop(uid: string, last?: Pod): void
+  observe(event: ContainerEvent): void
+  /** What was running when the daemon started, and is nobody's pod, is stopped. */
+  stopOrphans(): void
+  refresh(uid: string): void
+  get(uid: string): PodWorker | undefined
+  all(): readonly PodWorker[]
+  close(): Promise<void>
+}
+
+const uidOf = (status: ContainerStatus | undefined): string | undefined => status?.labels[LABELS.podUid]
+
+export function createPods(services: PodServices, found: ReadonlyMap<string, FoundPod>): Pods {
+  const workers = new Map<string, PodWorker>()
+  const unclaimed = new Map(found)
+  const log: Logger = services.log
+
+  function start(pod: Pod, inApi?: () => Pod | undefined): PodWorker {
+    const uid = pod.metadata.uid ?? ''
+    const before = unclaimed.get(uid)
+    unclaimed.delete(uid)
+    const worker = createPodWorker({ services, pod, ...(before ? { observed: before.observed } : {}), ...(inApi ? { inApi } : {}) })
+    workers.set(uid, worker)
+    return worker
+  }
+
+  const pods: Pods = {
+    put(pod, inApi) {
+      const worker = workers.get(pod.metadata.uid ?? '')
+      if (worker) worker.update(pod)
+      else start(pod, inApi)
+    },
+    drop(uid, last) {
+      const worker = workers.get(uid)
+      if (!worker) return
+      worker.remove(last)
+      void worker.gone.then(() => workers.delete(uid))
+    },
+    observe(event) {
+      const uid = event.podSandboxStatus?.metadata.uid ?? uidOf(event.containersStatuses[0])
+      const worker = uid ? workers.get(uid) : undefined
+      worker?.observe(event)
+    },
+    stopOrphans() {
+      for (const orphan of [...unclaimed.values()]) {
+        log.info('stopping a pod that is nobody’s any more', { pod: `${orphan.namespace}/${orphan.name}`, uid: orphan.uid })
+        try {
+          start(orphanOf(orphan))
+          pods.drop(orphan.uid)
+        } catch (error) {
+          log.warn('orphaned pod not stopped', { uid: orphan.uid, err: explain(error) })
+        }
+      }
+    },
+    refresh: (uid) => workers.get(uid)?.refresh(),
+    get: (uid) => workers.get(uid),
+    all: () => [...workers.values()],
+    async close() {
+      await Promise.all([...workers.values()].map((worker) => worker.close()))
+    },
+  }
+  return pods
+}

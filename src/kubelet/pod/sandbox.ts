@@ -1,0 +1,66 @@
+// The sandbox of a pod: made anew when there is none that works.
+import { promises as fs } from 'node:fs'
+import { RuntimeClass } from '../../api/index.js'
+import { explain } from '../../lib/index.js'
+import { logDirectoryOf, sandboxConfig } from '../sandbox/config.js'
+import { podEvent } from './events.js'
+import { running, withSandbox } from './observed.js'
+import { type PodRecord, refreshContainer, refreshSandbox } from './record.js'
+import { cgroupPathOf, podCgroup } from './resources.js'
+import type { PodServices } from './services.js'
+
+async function handlerOf(record: PodRecord, { client }: PodServices): Promise<string> {
+  const name = record.pod.spec?.runtimeClassName
+  if (!name) return ''
+  const found = await client.find(RuntimeClass, { name })
+  if (!found) throw new Error(`failed to get sandbox runtime: RuntimeClass "${name}" not found`)
+  return found.handler
+}
+
+/** What is left of earlier sandboxes is stopped; all but the newest of them are forgotten. */
+async function retireOld(record: PodRecord, services: PodServices): Promise<void> {
+  const { pod, observed } = record
+  if (observed.sandboxes.length === 0) return
+  podEvent(services.recorder, pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
+  for (const { id, sandboxId } of running(observed)) {
+    await services.cri.stopContainer(id, 2)
+    await refreshContainer(record, services, id, sandboxId)
+  }
+  for (const [age, sandbox] of observed.sandboxes.entries()) {
+    await services.cri.stopPodSandbox(sandbox.id)
+    record.observed = withSandbox(record.observed, { ...sandbox, ready: false })
+    if (age > 0) await services.cri.removePodSandbox(sandbox.id)
+  }
+}
+
+/** Throws when it cannot be made; the runtime has then cleaned up after itself. */
+export async function makeSandbox(record: PodRecord, services: PodServices, attempt: number, signal: AbortSignal): Promise<void> {
+  const { pod } = record
+  await retireOld(record, services)
+  const config = sandboxConfig(pod, attempt, {
+    dns: services.dns(),
+    podLogs: services.podLogs,
+    cgroupRoot: services.settings.cgroupRoot,
+  })
+  const runtimeHandler = await handlerOf(record, services)
+  await services.cgroups?.apply(cgroupPathOf(pod, services.settings.cgroupRoot), podCgroup(pod, services.settings.podPidsLimit))
+  await fs.mkdir(logDirectoryOf(pod, services.podLogs), { recursive: true, mode: 0o755 })
+  await fs.mkdir(services.volumes.podFolder(pod.metadata.uid ?? ''), { recursive: true, mode: 0o750 })
+  const { podSandboxId } = await services.cri.runPodSandbox({ config, runtimeHandler }, { signal })
+  record.sandboxConfig = config
+  await refreshSandbox(record, services, podSandboxId)
+}
+
+/** The configuration that the current sandbox was made with, also after a restart of the daemon. */
+export function currentSandboxConfig(record: PodRecord, services: PodServices) {
+  record.sandboxConfig ??= sandboxConfig(record.pod, record.observed.sandboxes[0]?.attempt ?? 0, {
+    dns: services.dns(),
+    podLogs: services.podLogs,
+    cgroupRoot: services.settings.cgroupRoot,
+  })
+  return record.sandboxConfig
+}
+
+export function reportSandboxFailure(record: PodRecord, services: PodServices, error: unknown): void {
+  podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${explain(error)}`)
+}

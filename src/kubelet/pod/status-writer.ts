@@ -1,0 +1,116 @@
+// Tells the API the status of pods: the newest only, one write at a time for each pod, again until it is through.
+import { Pod, type PodStatus } from '../../api/index.js'
+import type { Client } from '../../client/index.js'
+import { type Clock, deferred, exponentialBackoff, isStatus, type Logger, sleep } from '../../lib/index.js'
+
+export interface StatusWriter {
+  /** `soon`: may wait a moment for something better to say. */
+  set(pod: Pod, status: PodStatus, options?: { readonly soon?: boolean }): void
+  /** Resolves when the newest status is written, or cannot be because the pod is gone. */
+  flush(uid: string): Promise<void>
+  forget(uid: string): void
+}
+
+interface Entry {
+  pod: Pod
+  wanted: PodStatus
+  /** As JSON, without what is only time. */
+  written: string
+  busy: Promise<void> | undefined
+  /** Ends the wait of a status that is not urgent. */
+  hurry: (() => void) | undefined
+}
+
+/** A first status says little; shortly after it the containers run. */
+const PATIENCE_MS = 40
+
+/** Lists that strategic merge would join with what is there are replaced. */
+function patchOf(pod: Pod, status: PodStatus): unknown {
+  const replaced = (list: readonly unknown[] | undefined): unknown => (list ? [{ $patch: 'replace' }, ...list] : undefined)
+  const cleared = {
+    reason: null,
+    message: null,
+    ...(status.initContainerStatuses ? {} : { initContainerStatuses: null }),
+    ...(status.ephemeralContainerStatuses ? {} : { ephemeralContainerStatuses: null }),
+  }
+  const conditions = (status.conditions ?? []).map((condition) => ({ reason: null, message: null, ...withoutUndefined(condition) }))
+  return {
+    metadata: { uid: pod.metadata.uid },
+    status: { ...cleared, ...withoutUndefined(status), conditions, ...(status.podIPs ? { podIPs: replaced(status.podIPs) } : {}) },
+  }
+}
+
+const withoutUndefined = (object: object): object => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))
+
+export function statusWriter({
+  client,
+  clock,
+  log,
+  signal,
+}: {
+  client: Client
+  clock: Clock
+  log: Logger
+  signal: AbortSignal
+}): StatusWriter {
+  const entries = new Map<string, Entry>()
+
+  async function write(entry: Entry): Promise<void> {
+    const backOff = exponentialBackoff({ initialMs: 200, maxMs: 10_000 })
+    while (!signal.aborted) {
+      const { pod, wanted } = entry
+      const text = JSON.stringify(wanted)
+      if (text === entry.written) return
+      const { name, namespace, uid = '' } = pod.metadata
+      try {
+        await client.patch(Pod, { name, namespace }, patchOf(pod, wanted), { type: 'strategic', subresource: 'status' })
+        entry.written = text
+        backOff.reset()
+      } catch (error) {
+        // The pod is gone, or another one has its name.
+        if (isStatus(error, 'NotFound', 'Conflict')) {
+          if (isStatus(error, 'NotFound')) entries.delete(uid)
+          entry.written = text
+          continue
+        }
+        log.warn('pod status not written, trying again', { pod: `${namespace}/${name}`, err: error })
+        if (isStatus(error, 'Invalid', 'BadRequest')) {
+          entry.written = text
+          continue
+        }
+        await sleep(clock, backOff.next(), signal).catch(() => {})
+      }
+    }
+  }
+
+  async function later(entry: Entry): Promise<void> {
+    const ready = deferred()
+    entry.hurry = ready.resolve
+    const timer = clock.after(PATIENCE_MS, ready.resolve)
+    await ready.promise
+    timer.cancel()
+    entry.hurry = undefined
+    await write(entry)
+  }
+
+  return {
+    set(pod, status, { soon = false } = {}) {
+      const uid = pod.metadata.uid ?? ''
+      const entry = entries.get(uid) ?? { pod, wanted: status, written: '', busy: undefined, hurry: undefined }
+      entries.set(uid, entry)
+      entry.pod = pod
+      entry.wanted = status
+      if (!soon) entry.hurry?.()
+      if (entry.busy) return
+      entry.busy = (soon ? later(entry) : write(entry)).finally(() => {
+        entry.busy = undefined
+      })
+    },
+    async flush(uid) {
+      const entry = entries.get(uid)
+      entry?.hurry?.()
+      await entry?.busy
+    },
+    forget: (uid) => void entries.delete(uid),
+  }
+}

@@ -1,0 +1,76 @@
+// Prometheus text: /metrics about the kubelet, /metrics/resource and /metrics/cadvisor about what runs.
+import type { Pods } from '../pod/pods.js'
+import type { PodServices } from '../pod/services.js'
+
+type Labels = Readonly<Record<string, string>>
+
+interface Sample {
+  readonly labels?: Labels
+  readonly value: number
+  readonly at?: number | undefined
+}
+
+const escapeLabel = (value: string): string => value.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`))
+
+/** One family in the text format (prometheus.io/docs/instrumenting/exposition_formats). */
+export function family(name: string, type: 'counter' | 'gauge', help: string, samples: readonly Sample[]): string {
+  const lines = samples.map(({ labels = {}, value, at }) => {
+    const names = Object.entries(labels).map(([key, of]) => `${key}="${escapeLabel(of)}"`)
+    return `${name}${names.length > 0 ? `{${names.join(',')}}` : ''} ${value}${at === undefined ? '' : ` ${Math.floor(at)}`}`
+  })
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ''].join('\n')
+}
+
+export async function resourceMetrics({ cri, node }: PodServices, cadvisor: boolean): Promise<string> {
+  const pods = await cri.listPodSandboxStats()
+  const cpu: Sample[] = []
+  const memory: Sample[] = []
+  const podCpu: Sample[] = []
+  const podMemory: Sample[] = []
+  for (const { attributes, linux } of pods) {
+    const { name: pod, namespace } = attributes.metadata
+    podCpu.push({ labels: { namespace, pod }, value: (linux.cpu?.usageCoreNanoSeconds ?? 0) / 1e9, at: linux.cpu?.timestamp })
+    podMemory.push({ labels: { namespace, pod }, value: linux.memory?.workingSetBytes ?? 0, at: linux.memory?.timestamp })
+    for (const container of linux.containers) {
+      const labels = { container: container.attributes.metadata.name, namespace, pod }
+      cpu.push({ labels, value: (container.cpu?.usageCoreNanoSeconds ?? 0) / 1e9, at: container.cpu?.timestamp })
+      memory.push({ labels, value: container.memory?.workingSetBytes ?? 0, at: container.memory?.timestamp })
+    }
+  }
+  if (cadvisor)
+    return [
+      family('container_cpu_usage_seconds_total', 'counter', 'CPU time of the container in seconds', cpu),
+      family('container_memory_working_set_bytes', 'gauge', 'Memory of the container that cannot be given up', memory),
+    ].join('')
+  return [
+    family('container_cpu_usage_seconds_total', 'counter', 'CPU time of the container in seconds', cpu),
+    family('container_memory_working_set_bytes', 'gauge', 'Memory of the container that cannot be given up', memory),
+    family('pod_cpu_usage_seconds_total', 'counter', 'CPU time of the pod in seconds', podCpu),
+    family('pod_memory_working_set_bytes', 'gauge', 'Memory of the pod that cannot be given up', podMemory),
+    family('node_memory_capacity_bytes', 'gauge', 'Memory of the machine', [{ value: node.memoryCapacity }]),
+    family('resource_scrape_error', 'gauge', '1 if these figures could not be read', [{ value: 0 }]),
+  ].join('')
+}
+
+export function kubeletMetrics(services: PodServices, pods: Pods | undefined): string {
+  const workers = pods?.all() ?? []
+  const containers = new Map<string, number>()
+  for (const { observed } of workers) for (const { phase } of observed.containers) containers.set(phase, (containers.get(phase) ?? 0) + 1)
+  const { rss, heapUsed } = process.memoryUsage()
+  const { user, system } = process.cpuUsage()
+  return [
+    family('kubelet_node_name', 'gauge', 'The name of the node', [{ labels: { node: services.node.name }, value: 1 }]),
+    family('kubelet_running_pods', 'gauge', 'Pods with a sandbox that runs', [
+      { value: workers.filter(({ observed }) => observed.sandboxes[0]?.ready).length },
+    ]),
+    family(
+      'kubelet_running_containers',
+      'gauge',
+      'Containers by state',
+      [...containers].map(([state, value]) => ({ labels: { container_state: state }, value })),
+    ),
+    family('process_resident_memory_bytes', 'gauge', 'Resident memory of this process', [{ value: rss }]),
+    family('nodejs_heap_used_bytes', 'gauge', 'JavaScript heap in use', [{ value: heapUsed }]),
+    family('process_cpu_seconds_total', 'counter', 'CPU time of this process', [{ value: (user + system) / 1e6 }]),
+  ].join('')
+}
