@@ -33,6 +33,7 @@ export class MessageWriter {
     return this.at
   }
 
+  /** May move the buffer: ask for the place first, then name the buffer. */
   private reserve(length: number): number {
     const at = this.at
     const end = at + align(length)
@@ -64,7 +65,8 @@ export class MessageWriter {
 
   /** A fixed header behind the netlink header. */
   raw(bytes: Uint8Array): this {
-    this.buffer.set(bytes, this.reserve(bytes.length))
+    const at = this.reserve(bytes.length)
+    this.buffer.set(bytes, at)
     return this
   }
 
@@ -81,33 +83,39 @@ export class MessageWriter {
   }
 
   u8(type: number, value: number): this {
-    this.buffer.writeUInt8(value, this.attribute(type, 1))
+    const at = this.attribute(type, 1)
+    this.buffer.writeUInt8(value, at)
     return this
   }
 
   u16(type: number, value: number): this {
-    this.buffer.writeUInt16LE(value, this.attribute(type, 2))
+    const at = this.attribute(type, 2)
+    this.buffer.writeUInt16LE(value, at)
     return this
   }
 
   u32(type: number, value: number): this {
-    this.buffer.writeUInt32LE(value >>> 0, this.attribute(type, 4))
+    const at = this.attribute(type, 4)
+    this.buffer.writeUInt32LE(value >>> 0, at)
     return this
   }
 
   /** Network order, as ports and all of nftables are. */
   be16(type: number, value: number): this {
-    this.buffer.writeUInt16BE(value, this.attribute(type, 2))
+    const at = this.attribute(type, 2)
+    this.buffer.writeUInt16BE(value, at)
     return this
   }
 
   be32(type: number, value: number): this {
-    this.buffer.writeUInt32BE(value >>> 0, this.attribute(type, 4))
+    const at = this.attribute(type, 4)
+    this.buffer.writeUInt32BE(value >>> 0, at)
     return this
   }
 
   be64(type: number, value: number | bigint): this {
-    this.buffer.writeBigUInt64BE(BigInt(value), this.attribute(type, 8))
+    const at = this.attribute(type, 8)
+    this.buffer.writeBigUInt64BE(BigInt(value), at)
     return this
   }
 
@@ -121,7 +129,8 @@ export class MessageWriter {
   }
 
   bytes(type: number, value: Uint8Array): this {
-    this.buffer.set(value, this.attribute(type, value.length))
+    const at = this.attribute(type, value.length)
+    this.buffer.set(value, at)
     return this
   }
 
