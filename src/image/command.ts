@@ -1,9 +1,11 @@
 // `knarr image`: images from the command line.
-import { type Command, type CommandIo, describeFlags, type FlagSpecs, parseFlags, UsageError } from '../lib/index.js'
-import { formatImages, formatInspect } from './command-print.js'
+import { type Command, type CommandIo, describeFlags, type FlagSpecs, parseFlags, systemClock, UsageError } from '../lib/index.js'
+import { formatBytes, formatHistory, formatImages, formatInspect, toJson } from './command-print.js'
+import { progressView } from './command-progress.js'
 import { parsePlatform } from './platform.js'
-import { createImageStore } from './store.js'
-import type { ImageStore } from './types.js'
+import { familiarName } from './reference.js'
+import { createImageStore, type ImageStoreOptions } from './store.js'
+import type { ArchiveFormat, ImageStore, RegistryAuth } from './types.js'
 
 const common = {
   root: { type: 'string', default: '/var/lib/knarr/images', value: 'PATH', help: 'where images are kept' },
@@ -30,6 +32,24 @@ interface Definition<S extends FlagSpecs> {
   ): Promise<number>
 }
 
+/** What the flags of pull and push say of the registry; other commands have none of them. */
+function registriesOf(flags: Partial<RegistryFlags>, io: CommandIo): NonNullable<ImageStoreOptions['registries']> {
+  return {
+    env: io.env,
+    ...(flags['plain-http'] ? { plainHttp: true } : {}),
+    ...(flags.insecure ? { insecure: true } : {}),
+    ...(flags.ca && flags.ca.length > 0 ? { caFiles: flags.ca } : {}),
+    ...(flags['hosts-dir'] && flags['hosts-dir'].length > 0 ? { hostFolders: flags['hosts-dir'] } : {}),
+  }
+}
+
+function authOf(creds: string | undefined): { readonly auth?: RegistryAuth } {
+  if (creds === undefined) return {}
+  const colon = creds.indexOf(':')
+  if (colon < 0) throw new UsageError('--creds wants USER:PASSWORD')
+  return { auth: { username: creds.slice(0, colon), password: creds.slice(colon + 1) } }
+}
+
 function define<S extends FlagSpecs>(definition: Definition<S>): SubCommand {
   const specs = { ...definition.flags, ...common }
   return {
@@ -43,7 +63,7 @@ function define<S extends FlagSpecs>(definition: Definition<S>): SubCommand {
       }
       const [least, most] = definition.arity
       if (args.length < least || args.length > most) throw new UsageError(`usage: knarr image ${definition.usage}`)
-      const store = createImageStore({ root: String(flags.root) })
+      const store = createImageStore({ root: String(flags.root), flush: false, registries: registriesOf(flags as never, io) })
       try {
         return await definition.run(store, args, flags as never, io)
       } finally {
@@ -55,6 +75,118 @@ function define<S extends FlagSpecs>(definition: Definition<S>): SubCommand {
 
 const output = { type: 'string', short: 'o', value: 'FORMAT', help: 'json for machines' } as const
 
+const registryFlags = {
+  creds: { type: 'string', short: 'u', value: 'USER:PASSWORD', help: 'credentials (default: those of docker and podman)' },
+  'plain-http': { type: 'boolean', help: 'ask the registry without TLS' },
+  insecure: { type: 'boolean', help: "do not check the registry's certificate" },
+  ca: { type: 'strings', value: 'FILE', help: 'PEM file with a further authority' },
+  'hosts-dir': { type: 'strings', value: 'PATH', help: 'folder with hosts.toml files (default: those of knarr, containerd and docker)' },
+  quiet: { type: 'boolean', short: 'q', help: 'print the digest only' },
+  output,
+} as const satisfies FlagSpecs
+type RegistryFlags = ReturnType<typeof parseFlags<typeof registryFlags>>['flags']
+
+function viewFor(flags: RegistryFlags, io: CommandIo, finished: string) {
+  if (flags.quiet || flags.output === 'json') return undefined
+  const write = (text: string): void => void io.stderr.write(text)
+  return progressView({ write, terminal: io.stderr.isTTY === true, columns: io.stdout.columns ?? 100, clock: systemClock, finished })
+}
+
+const pull = define({
+  usage: 'pull IMAGE...',
+  summary: 'Fetch images from their registries and unpack them',
+  flags: { ...registryFlags, platform: { type: 'string', value: 'OS/ARCH', help: 'platform (default: this machine)' } },
+  arity: [1, 100],
+  async run(store, args, flags, io) {
+    for (const name of args) {
+      const view = viewFor(flags, io, 'pulled')
+      const pulled = await store
+        .pull(name, {
+          ...authOf(flags.creds),
+          ...(flags.platform === undefined ? {} : { platform: parsePlatform(flags.platform) }),
+          ...(view ? { progress: (progress) => view.update(progress) } : {}),
+          signal: io.signal,
+        })
+        .finally(() => view?.end())
+      if (flags.output === 'json')
+        io.stdout.write(`${JSON.stringify({ ...toJson(pulled.image), pulled: pulled.repoDigest, downloaded: pulled.downloaded })}\n`)
+      else if (flags.quiet) io.stdout.write(`${pulled.image.target.digest}\n`)
+      else {
+        const how = pulled.downloaded > 0 ? `${formatBytes(pulled.downloaded)} downloaded` : 'nothing to download'
+        io.stdout.write(`pulled ${familiarName(pulled.reference)} ${pulled.image.target.digest} (${how})\n`)
+      }
+    }
+    return 0
+  },
+})
+
+const push = define({
+  usage: 'push IMAGE [AS]',
+  summary: 'Send an image to its registry, or to the one of the name AS',
+  flags: registryFlags,
+  arity: [1, 2],
+  async run(store, [source = '', as = source], flags, io) {
+    const view = viewFor(flags, io, 'pushed')
+    const { repoDigest, uploaded } = await store
+      .push(as, { source, ...authOf(flags.creds), ...(view ? { progress: (progress) => view.update(progress) } : {}), signal: io.signal })
+      .finally(() => view?.end())
+    if (flags.output === 'json') io.stdout.write(`${JSON.stringify({ pushed: repoDigest, uploaded })}\n`)
+    else
+      io.stdout.write(
+        flags.quiet ? `${repoDigest.split('@')[1]}\n` : `pushed ${familiarName(repoDigest)} (${formatBytes(uploaded)} uploaded)\n`,
+      )
+    return 0
+  },
+})
+
+const save = define({
+  usage: 'export FILE IMAGE...',
+  summary: 'Write images into an archive; - writes standard output',
+  flags: {
+    format: { type: 'string', default: 'docker', value: 'FORMAT', help: 'docker (what docker save writes and docker load reads) or oci' },
+  },
+  arity: [2, 100],
+  async run(store, [file = '', ...names], flags, io) {
+    if (flags.format !== 'docker' && flags.format !== 'oci') throw new UsageError('--format is docker or oci')
+    await store.export(names, file === '-' ? (io.stdout as never) : file, { format: flags.format as ArchiveFormat })
+    return 0
+  },
+})
+
+const history = define({
+  usage: 'history IMAGE',
+  summary: 'Show the steps that made an image',
+  flags: { output },
+  arity: [1, 1],
+  async run(store, [name = ''], flags, io) {
+    io.stdout.write(formatHistory(store.inspect(name), { json: flags.output === 'json', now: systemClock.now() }))
+    return 0
+  },
+})
+
+const prune = define({
+  usage: 'prune [--until PERCENT]',
+  summary: 'Delete data that no name and no container needs',
+  flags: {
+    until: {
+      type: 'number',
+      value: 'PERCENT',
+      help: 'also remove images that no snapshot uses, oldest first, until the disk is no fuller than this',
+    },
+    output,
+  },
+  arity: [0, 0],
+  async run(store, _args, flags, io) {
+    const result = await store.gc(flags.until === undefined ? {} : { untilPercent: flags.until })
+    if (flags.output === 'json') io.stdout.write(`${JSON.stringify(result)}\n`)
+    else {
+      for (const name of result.removedImages) io.stdout.write(`removed ${name}\n`)
+      io.stdout.write(`freed ${formatBytes(result.freedBytes)}: ${result.removedBlobs} blobs, ${result.removedLayers} layers\n`)
+    }
+    return 0
+  },
+})
+
 const list = define({
   usage: 'list [--quiet] [-o json]',
   summary: 'Show the images that are here',
@@ -63,7 +195,7 @@ const list = define({
   async run(store, _args, flags, io) {
     const all = store.list()
     if (flags.quiet) for (const image of all) io.stdout.write(`${image.id}\n`)
-    else io.stdout.write(formatImages(all, { json: flags.output === 'json', now: Date.now() }))
+    else io.stdout.write(formatImages(all, { json: flags.output === 'json', now: systemClock.now() }))
     return 0
   },
 })
@@ -133,7 +265,18 @@ const tag = define({
 })
 
 /** In the order in which help shows them. */
-const subCommands: Readonly<Record<string, SubCommand>> = { list, inspect, import: load, tag, remove }
+const subCommands: Readonly<Record<string, SubCommand>> = {
+  pull,
+  list,
+  inspect,
+  history,
+  tag,
+  push,
+  import: load,
+  export: save,
+  remove,
+  prune,
+}
 const aliases: Readonly<Record<string, string>> = {
   ls: 'list',
   images: 'list',

@@ -104,6 +104,8 @@ export function snapshotStore({
     const before = load(id)
     if (before) {
       if (before.kind !== kind) throw new Error(`snapshot ${id} exists already as ${before.kind === 'view' ? 'a view' : 'a writable one'}`)
+      // A power loss may have taken layers; unpacking again makes the same ones.
+      if (image !== undefined && !before.layers.every((name) => layers.has(name))) fit((await stackOf(image)).names, layers)
       return mountsOf(id, before)
     }
     const { names, diffIds } = image === undefined ? { names: [], diffIds: [] } : await stackOf(image)

@@ -6,6 +6,8 @@ import { contentStore } from './content.js'
 import { unpackMissing } from './core.js'
 import { findCredentials, fromAuth } from './credentials.js'
 import { storePaths } from './disk.js'
+import { exportImages } from './export.js'
+import { collect } from './gc.js'
 import { defaultHostFolders, hostsFor } from './hosts.js'
 import { images } from './images.js'
 import { importImages } from './import.js'
@@ -16,6 +18,7 @@ import { nameIndex } from './names.js'
 import { hostPlatform } from './platform.js'
 import { type PullCore, puller } from './pull.js'
 import { pusher } from './push.js'
+import { markSynced, recover } from './recover.js'
 import { familiarName, parseReference, storedName } from './reference.js'
 import { defaultRetry, type RetryPolicy, registry } from './registry.js'
 import { bestSnapshotter, type Snapshotter, snapshotStore } from './snapshots.js'
@@ -36,6 +39,10 @@ export interface ImageStoreOptions {
   /** Default: overlay where the kernel and the root's file system allow it. */
   readonly snapshotter?: Snapshotter
   readonly registries?: RegistryOptions
+  /** False: do not flush to the disk in the background after pulls; for processes that end soon. */
+  readonly flush?: boolean
+  /** Which start of the machine this is; default: what the kernel says. */
+  readonly bootId?: string
 }
 
 export interface RegistryOptions {
@@ -134,6 +141,20 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
       { bytes: 0, inodes: 0 },
     )
 
+  const pull = puller(core)
+  const settleOnDisk = (): Promise<void> => markSynced(paths, content, layers, core.pool.sync)
+  let flushing: Promise<void> | undefined
+  /** Not awaited: without its marks an image survives everything but a power loss, and that only costs unpacking it again. */
+  const later = (): void => {
+    if (options.flush === false || flushing) return
+    flushing = settleOnDisk()
+      .catch(() => {})
+      .finally(() => {
+        flushing = undefined
+      })
+  }
+  recover(paths, content, layers, options.bootId)
+
   return {
     root,
     snapshot,
@@ -165,11 +186,23 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
       if (all.length === 0) inspect(reference)
       return all.filter((each) => names.remove(each))
     },
-    import: (source, importOptions = {}) => importImages(core, source, importOptions),
-    pull: puller(core),
+    async import(source, importOptions = {}) {
+      const imported = await importImages(core, source, importOptions)
+      later()
+      return imported
+    },
+    async pull(name, pullOptions) {
+      const pulled = await pull(name, pullOptions)
+      if (pulled.downloaded > 0) later()
+      return pulled
+    },
     push: pusher(core, inspect),
-    export: () => Promise.reject(new Error('export is not built yet')),
-    gc: () => Promise.reject(new Error('gc is not built yet')),
+    export: (references, target, { format = 'docker' } = {}) => exportImages(core, references, target, { format, inspect }),
+    async gc(gcOptions = {}) {
+      const result = await collect(core, gcOptions, snapshot)
+      await settleOnDisk()
+      return result
+    },
     async usage() {
       const blobs = content.list()
       const all = layers.list().map((name) => layers.info(name))

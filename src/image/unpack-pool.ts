@@ -8,6 +8,8 @@ import type { FromWorker, ToWorker } from './unpack-worker.js'
 export interface UnpackPool {
   /** Queues a job. Growth may be reported before a worker is free. */
   run(job: UnpackJob, progress?: (read: number) => void): Growth & { readonly outcome: Promise<UnpackOutcome> }
+  /** Everything on the file system of `path` is on the disk when this resolves. */
+  sync(path: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -56,6 +58,7 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
       const send = (message: ToWorker): void => worker.postMessage(message)
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'progress') return progress?.(message.read)
+        if (message.type === 'synced') return
         release(worker, message.type === 'done')
         if (message.type === 'done') resolve(message.outcome)
         else reject(new Error(message.message))
@@ -101,6 +104,20 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
         },
       }
     },
+    sync: (path) =>
+      new Promise((resolve, reject) => {
+        const worker = new Worker(workerFile)
+        all.add(worker)
+        worker.unref()
+        worker.once('message', () => {
+          all.delete(worker)
+          void worker.terminate()
+          resolve()
+        })
+        worker.once('error', reject)
+        worker.once('exit', () => reject(new Error('the worker ended before the disk was flushed')))
+        worker.postMessage({ type: 'sync', path } satisfies ToWorker)
+      }),
     async close() {
       closed = true
       const gone = [...all].map((worker) => worker.terminate())
