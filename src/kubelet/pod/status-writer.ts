@@ -93,6 +93,15 @@ export function statusWriter({
     await write(entry)
   }
 
+  function begin(entry: Entry, soon: boolean): void {
+    if (entry.busy) return
+    entry.busy = (soon ? later(entry) : write(entry)).finally(() => {
+      entry.busy = undefined
+      // Something newer may have come between the last look and now.
+      if (!signal.aborted && JSON.stringify(entry.wanted) !== entry.written) begin(entry, false)
+    })
+  }
+
   return {
     set(pod, status, { soon = false } = {}) {
       const uid = pod.metadata.uid ?? ''
@@ -101,10 +110,7 @@ export function statusWriter({
       entry.pod = pod
       entry.wanted = status
       if (!soon) entry.hurry?.()
-      if (entry.busy) return
-      entry.busy = (soon ? later(entry) : write(entry)).finally(() => {
-        entry.busy = undefined
-      })
+      begin(entry, soon)
     },
     async flush(uid) {
       const entry = entries.get(uid)

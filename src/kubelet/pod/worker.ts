@@ -127,10 +127,13 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
 
   function poke(): void {
     dirty = true
-    loop ??= run().finally(() => {
-      loop = undefined
-      if (dirty && !closing.signal.aborted) poke()
-    })
+    // A turn later: `loop` is set before the first step can ask for another one.
+    loop ??= Promise.resolve()
+      .then(run)
+      .finally(() => {
+        loop = undefined
+        if (dirty && !closing.signal.aborted && stage !== 'gone') poke()
+      })
   }
 
   function wake(at: number | undefined): void {
