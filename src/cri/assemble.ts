@@ -9,6 +9,7 @@ import { containerDir, type Engine, sandboxDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
 import { devicesAt } from './host-facts.js'
 import { layerFolders, readImageFile } from './image-files.js'
+import { endInput } from './output.js'
 import { isHostIpc, isHostNetwork, unmountQuietly } from './pods.js'
 import type { ContainerRecord, SandboxRecord } from './records.js'
 import { containerSpec } from './spec/container.js'
@@ -181,6 +182,7 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
 /** Takes away what assemble made. Anything may be missing. */
 export async function dismantle(engine: Engine, record: ContainerRecord): Promise<void> {
   const dir = containerDir(engine, record.id)
+  endInput(engine, record.id)
   unmountQuietly(join(dir, 'rootfs'))
   rmSync(dir, { recursive: true, force: true })
   await Promise.all([record.id, ...record.imageMounts].map((id) => engine.images.snapshot.remove(id)))

@@ -6,7 +6,7 @@ import { type ExitStatus, RuntimeError, signalNumber } from '../runtime/index.js
 import { assemble, dismantle } from './assemble.js'
 import { containerDir, containerOf, type Engine, find, newId, sandboxOf, spoolDir, Undo } from './engine.js'
 import { CriError, criError, invalid, sentence } from './errors.js'
-import { openOutput, prepareStdio } from './output.js'
+import { endInput, openOutput, prepareStdio } from './output.js'
 import type { ContainerExit, ContainerRecord, SandboxRecord } from './records.js'
 import { stopSignal } from './signals.js'
 import { mergeResources, ociResources } from './spec/resources.js'
@@ -84,12 +84,13 @@ async function make(
   undo.add('files and snapshots', () => dismantle(engine, engine.containers.get(id) ?? first))
   try {
     const { spec, record } = await assemble(engine, first, sandbox, image)
-    const stdio = prepareStdio(engine, record)
+    const prepared = prepareStdio(engine, record)
     undo.add('container', () => engine.runtime.delete(id, { force: true }))
-    const state = await engine.runtime.create({ id, bundle: containerDir(engine, id), spec, stdio })
+    const create = engine.runtime.create({ id, bundle: containerDir(engine, id), spec, stdio: prepared.stdio })
+    const state = await create.finally(() => prepared.release())
     if (engine.sandboxes.get(sandbox.id)?.phase !== 'ready')
       throw new CriError('FAILED_PRECONDITION', `pod sandbox ${sandbox.id} was stopped meanwhile`)
-    watchContainer(engine, engine.containers.save({ ...record, phase: 'ready' }), state.pid ?? 0)
+    await watchContainer(engine, engine.containers.save({ ...prepared.record, phase: 'ready' }), state.pid ?? 0)
   } catch (error) {
     await undo.run()
     throw criError(`container ${first.config.metadata.name}`, error)
@@ -98,11 +99,11 @@ async function make(
 }
 
 /** From now on the container's output is carried to its log and its end is noticed. */
-export function watchContainer(engine: Engine, record: ContainerRecord, pid: number): void {
+export async function watchContainer(engine: Engine, record: ContainerRecord, pid: number): Promise<void> {
   const { id } = record
   const abandon = new AbortController()
   const signal = AbortSignal.any([engine.stopping.signal, abandon.signal])
-  const pump = openOutput(engine, record)
+  const pump = await openOutput(engine, record)
   const ended = engine.runtime.wait(id, { signal }).then(
     (exit) => end(engine, id, exit),
     (err) => {
@@ -111,7 +112,7 @@ export function watchContainer(engine: Engine, record: ContainerRecord, pid: num
       return end(engine, id, undefined)
     },
   )
-  engine.live.set(id, { pid, ended, abandon, ...(pump ? { pump } : {}) })
+  engine.live.set(id, { pid, ended, abandon, pump })
 }
 
 /** What an exit looks like to the kubelet. `undefined`: nobody saw it. */
@@ -138,11 +139,13 @@ async function end(engine: Engine, id: string, exit: ExitStatus | undefined): Pr
   const live = engine.live.get(id)
   if (!record) return
   if (outlivesFirst(record)) await engine.runtime.kill(id, 'SIGKILL', { all: true }).catch(() => {})
-  live?.pump?.finish()
+  await live?.pump?.finish()
+  endInput(engine, id)
   engine.live.delete(id)
   const now = engine.containers.get(id)
   if (!now || now.exit) return
   engine.containers.save({ ...now, exit: exitOf(exit, engine.clock), startedAt: now.startedAt || exit?.startedAt || 0 })
+  rmSync(spoolDir(engine, id), { recursive: true, force: true })
   announce(engine, 'CONTAINER_STOPPED_EVENT', id, engine.sandboxes.get(now.sandboxId))
 }
 
@@ -153,6 +156,8 @@ export async function startContainer(engine: Engine, containerId: string): Promi
     const state = containerState(engine, record)
     if (state !== 'CONTAINER_CREATED' || record.phase !== 'ready')
       throw new CriError('FAILED_PRECONDITION', `container ${id} is in state ${state}: only a created one can be started`)
+    // Not later than the process itself: it may have ended before we are back here.
+    const startedAt = engine.clock.now()
     try {
       await engine.runtime.start(id)
     } catch (error) {
@@ -165,7 +170,7 @@ export async function startContainer(engine: Engine, containerId: string): Promi
       throw criError(`starting container ${record.config.metadata.name}`, error)
     }
     const now = engine.containers.get(id)
-    if (now && now.startedAt === 0) engine.containers.save({ ...now, startedAt: engine.clock.now() })
+    if (now && now.startedAt === 0) engine.containers.save({ ...now, startedAt })
     announce(engine, 'CONTAINER_STARTED_EVENT', id, engine.sandboxes.get(record.sandboxId))
   })
 }

@@ -7,15 +7,27 @@
 // splice(2) moves bytes from a pipe to a file within one system call that SIGKILL cannot cut in two, so every byte is either
 // still in the FIFO or in the spool. The log state says how much of the spool the log accounts for and how long the log is
 // then; what stands behind that length after a crash was not accounted for: it is cut off and written again.
-import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import type { Clock, Timer } from '../lib/index.js'
+import { type Clock, sleep, type Timer } from '../lib/index.js'
 import { formatLog, type LogStream } from './log-format.js'
 import { type LogState, openLogState, type SpoolPosition } from './log-state.js'
 
 /** What the kernel has to give; the runtime has it. */
 export interface PipeTools {
-  /** splice(2) from a pipe to a file at `offset` without waiting: bytes moved, 0 when there are none now. */
+  /** Moves bytes from a pipe to a file at `offset` without waiting: how many, 0 when there are none now, -1 when none will come. */
   splice(pipe: number, file: number, offset: number, length: number): number
   /** Calls back whenever `fd` has something to read; the answer stops that. */
   onReadable(fd: number, callback: () => void): () => void
@@ -44,8 +56,8 @@ export interface LogPump {
   resume(): void
   /** Opens a new file at the log's path, when that is not the file in use. */
   reopen(): void
-  /** Writes all there is, the unfinished last lines too, and closes. */
-  finish(): void
+  /** Writes all there is, the unfinished last lines too, and closes. A log that cannot be written is tried again for a while. */
+  finish(): Promise<void>
   /** Lets go of everything; a later pump on the same folder goes on from here. */
   close(): void
 }
@@ -56,6 +68,7 @@ const SPOOL_LIMIT = 1024 * 1024
 /** Bytes of one stream in a row before others get their turn. */
 const TURN = 1024 * 1024
 const RETRY_MS = 500
+const FINISH_TRIES = 60
 
 interface Spool {
   readonly stream: LogStream
@@ -75,6 +88,9 @@ function findLog(path: string, inode: number): string | undefined {
   }
   return undefined
 }
+
+/** Where a monitor puts what was left in a stream's pipe. */
+export const tailPath = (dir: string, stream: LogStream): string => join(dir, `${stream}.tail`)
 
 export function createLogPump(options: LogPumpOptions): LogPump {
   const { dir, logPath, tools, clock } = options
@@ -138,23 +154,34 @@ export function createLogPump(options: LogPumpOptions): LogPump {
       const { text, consumed } = formatLog(input.subarray(0, got), { stream: spool.stream, time: clock.now(), final: last })
       if (consumed === 0) break
       append(text)
-      spool.position = { file: spool.position.file, at: spool.position.at + consumed }
+      spool.position = { ...spool.position, at: spool.position.at + consumed }
       save()
     }
   }
 
-  /** Goes over to the other spool file with the unfinished line, so that neither grows without end. */
-  const swap = (spool: Spool): void => {
-    const rest = Buffer.allocUnsafe(spool.end - spool.position.at)
-    readSync(spool.files[spool.position.file], rest, 0, rest.length, spool.position.at)
-    const old = spool.position.file
+  /** Goes over to the other spool file with the unfinished line and `more`. */
+  const swap = (spool: Spool, more: Buffer = Buffer.alloc(0)): void => {
+    const { file: old, at, tail } = spool.position
+    const rest = Buffer.alloc(spool.end - at)
+    readSync(spool.files[old], rest, 0, rest.length, at)
     const next = old === 0 ? 1 : 0
+    const content = Buffer.concat([rest, more])
     ftruncateSync(spool.files[next])
-    writeSync(spool.files[next], rest, 0, rest.length, 0)
-    spool.position = { file: next, at: 0 }
-    spool.end = rest.length
+    writeSync(spool.files[next], content, 0, content.length, 0)
+    spool.position = { file: next, at: 0, tail: tail || more.length > 0 }
+    spool.end = content.length
     save()
     ftruncateSync(spool.files[old])
+  }
+
+  /** What was in the pipe when the container ended, if its monitor saved it: nobody else can have it. */
+  const takeTail = (spool: Spool): void => {
+    const path = tailPath(dir, spool.stream)
+    const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
+    if (spool.position.tail || size === 0) return
+    const from = spool.end - spool.position.at
+    swap(spool, readFileSync(path))
+    tell(spool, from)
   }
 
   const tell = (spool: Spool, from: number): void => {
@@ -169,7 +196,8 @@ export function createLogPump(options: LogPumpOptions): LogPump {
     for (let moved = 0; moved < limit; ) {
       const from = spool.end
       const count = tools.splice(spool.pipe, spool.files[spool.position.file], from, CHUNK)
-      if (count === 0) return true
+      if (count < 0) spool.stop()
+      if (count <= 0) return true
       spool.end += count
       moved += count
       tell(spool, from)
@@ -242,6 +270,18 @@ export function createLogPump(options: LogPumpOptions): LogPump {
   }
   attempt(begin)
 
+  const finishNow = (): void => {
+    if (log < 0) {
+      repair()
+      openLog()
+    }
+    for (const spool of spools) {
+      while (!drain(spool, Number.POSITIVE_INFINITY)) blocked = false
+      takeTail(spool)
+      settle(spool, true)
+    }
+  }
+
   const resume = (): void => {
     if (!blocked || closed) return
     blocked = false
@@ -260,19 +300,17 @@ export function createLogPump(options: LogPumpOptions): LogPump {
     reopen() {
       if (logPath && statSync(logPath, { throwIfNoEntry: false })?.ino !== inode) openLog()
     },
-    finish() {
-      if (closed) return
-      blocked = false
-      try {
-        if (log < 0) openLog()
-        for (const spool of spools) {
-          while (!drain(spool, Number.POSITIVE_INFINITY)) blocked = false
-          settle(spool, true)
+    async finish() {
+      for (let tries = 1; !closed; tries++) {
+        blocked = false
+        try {
+          finishNow()
+          close()
+        } catch (error) {
+          options.onError(error)
+          if (tries === FINISH_TRIES) close()
+          else await sleep(clock, RETRY_MS)
         }
-      } catch (error) {
-        options.onError(error)
-      } finally {
-        close()
       }
     },
     close,

@@ -8,6 +8,8 @@ export interface SpoolPosition {
   readonly file: 0 | 1
   /** Bytes of it that are in the log already. */
   readonly at: number
+  /** What the monitor saved when the container ended has been put behind the rest. */
+  readonly tail: boolean
 }
 
 export interface LogState {
@@ -18,16 +20,21 @@ export interface LogState {
   readonly length: number
 }
 
-export const newLogState: LogState = { streams: { stdout: { file: 0, at: 0 }, stderr: { file: 0, at: 0 } }, inode: 0, length: 0 }
+export const newLogState: LogState = {
+  streams: { stdout: { file: 0, at: 0, tail: false }, stderr: { file: 0, at: 0, tail: false } },
+  inode: 0,
+  length: 0,
+}
 
 const MAGIC = 0x4b4e4c47
 const SIZE = 40
+const TAIL = 2
 
 export function encodeLogState(state: LogState): Buffer {
   const bytes = Buffer.alloc(SIZE)
   bytes.writeUInt32LE(MAGIC, 0)
-  bytes.writeUInt8(state.streams.stdout.file, 4)
-  bytes.writeUInt8(state.streams.stderr.file, 5)
+  for (const [i, { file, tail }] of [state.streams.stdout, state.streams.stderr].entries())
+    bytes.writeUInt8(file | (tail ? TAIL : 0), 4 + i)
   for (const [i, value] of [state.streams.stdout.at, state.streams.stderr.at, state.inode, state.length].entries())
     bytes.writeBigUInt64LE(BigInt(value), 8 + 8 * i)
   return bytes
@@ -37,8 +44,11 @@ export function encodeLogState(state: LogState): Buffer {
 export function decodeLogState(bytes: Buffer): LogState | undefined {
   if (bytes.length < SIZE || bytes.readUInt32LE(0) !== MAGIC) return undefined
   const u64 = (i: number): number => Number(bytes.readBigUInt64LE(8 + 8 * i))
-  const file = (at: number): 0 | 1 => (bytes.readUInt8(at) === 1 ? 1 : 0)
-  return { streams: { stdout: { file: file(4), at: u64(0) }, stderr: { file: file(5), at: u64(1) } }, inode: u64(2), length: u64(3) }
+  const position = (i: number): SpoolPosition => {
+    const flags = bytes.readUInt8(4 + i)
+    return { file: flags & 1 ? 1 : 0, at: u64(i), tail: (flags & TAIL) !== 0 }
+  }
+  return { streams: { stdout: position(0), stderr: position(1) }, inode: u64(2), length: u64(3) }
 }
 
 export interface LogStateFile {

@@ -1,13 +1,13 @@
 // Exec, attach and port-forward: the near ends of processes' streams.
-import { closeSync, constants, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync } from 'node:fs'
 import { type Duplex, PassThrough, type Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { hasErrno, sleep } from '../lib/index.js'
 import { connectLoopback, type ExecProcess, type Process, pipe, type StdioTarget, setTerminalSize } from '../runtime/index.js'
 import { pipeReader, pipeWriter, terminalStream } from './descriptor-streams.js'
-import { containerDir, containerOf, type Engine, sandboxOf } from './engine.js'
+import { containerOf, type Engine, sandboxOf } from './engine.js'
 import { CriError, criError, invalid } from './errors.js'
+import { endInput, openInput } from './output.js'
 import type { ContainerRecord } from './records.js'
 import type { AttachRequest, AttachSession, ExecRequest, ExecSession, ExecSyncResponse, RuntimeService } from './types.js'
 import { containerState } from './views.js'
@@ -204,7 +204,9 @@ async function attach(engine: Engine, request: AttachRequest): Promise<AttachSes
   const live = engine.live.get(record.id)
   if (!live?.pump) throw new CriError('FAILED_PRECONDITION', `container ${record.id} has no output to attach to`)
   const { pump } = live
-  const { tty = false, config } = { tty: record.config.tty, config: record.config }
+  const { tty = false, stdin: hasInput } = record.config
+  const master = tty ? await engine.runtime.openTerminal(record.id) : undefined
+  const terminal = master === undefined ? undefined : terminalStream(master, engine.clock)
   const stdout = request.stdout === false ? undefined : new PassThrough({ readableHighWaterMark: ATTACH_BUFFER })
   const stderr = tty || request.stderr === false ? undefined : new PassThrough({ readableHighWaterMark: ATTACH_BUFFER })
   for (const stream of [stdout, stderr]) stream?.on('drain', () => pump.resume())
@@ -212,7 +214,7 @@ async function attach(engine: Engine, request: AttachRequest): Promise<AttachSes
     const to = stream === 'stdout' ? stdout : stderr
     return to === undefined || to.destroyed || to.write(chunk)
   })
-  const stdin = request.stdin && config.stdin ? await attachInput(engine, record) : undefined
+  const stdin = request.stdin && hasInput ? (terminal ? terminalInput(terminal) : pipeInput(engine, record)) : undefined
   let finish: () => void = () => {}
   const closed = new Promise<void>((resolve) => {
     finish = resolve
@@ -221,6 +223,7 @@ async function attach(engine: Engine, request: AttachRequest): Promise<AttachSes
     unsubscribe()
     for (const stream of [stdout, stderr]) stream?.end()
     stdin?.destroy()
+    terminal?.destroy()
     finish()
   }
   void live.ended.then(end, end)
@@ -230,21 +233,17 @@ async function attach(engine: Engine, request: AttachRequest): Promise<AttachSes
     ...(stderr ? { stderr } : {}),
     done: closed,
     resize(size) {
-      if (tty)
-        void engine.runtime
-          .resizeTerminal(record.id, size)
-          .catch((err) => engine.log.debug('resizing a terminal', { container: record.id, err }))
+      if (master !== undefined && !terminal?.destroyed) setTerminalSize(master, size)
     },
     close: end,
   }
 }
 
-async function attachInput(engine: Engine, record: ContainerRecord): Promise<Writable> {
-  if (record.config.tty) {
-    const terminal = terminalStream(await engine.runtime.openTerminal(record.id), engine.clock)
-    return terminalInput(terminal).on('close', () => terminal.destroy())
-  }
-  const fd = openSync(join(containerDir(engine, record.id), 'stdin'), constants.O_WRONLY | constants.O_NONBLOCK)
+function pipeInput(engine: Engine, record: ContainerRecord): Writable | undefined {
+  const fd = openInput(engine, record)
+  if (fd === undefined) return undefined
+  // The first to attach is then the only one to write, and its end is the end.
+  if (record.config.stdinOnce) endInput(engine, record.id)
   return pipeWriter(fd).on('error', () => {})
 }
 

@@ -101,6 +101,8 @@ class Containers implements Runtime {
       if (status !== 'created') throw new RuntimeError('WrongStatus', `cannot start a container in the ${status} state: ${id}`)
       const watched = this.watched.get(id)
       const report = watched?.report ?? new ReportReader(this.files.openReport(id), (address) => state.lateSteps[address])
+      // Ours from here on: the container may end, and its watch with it, while we still read.
+      if (watched) delete watched.report
       try {
         if (!this.files.release(id)) throw new RuntimeError('WrongStatus', `cannot start a container that has stopped: ${id}`)
         for (;;) {
@@ -114,7 +116,6 @@ class Containers implements Runtime {
         throw error
       } finally {
         report.close()
-        if (watched) delete watched.report
       }
       this.emit({ type: 'started', id, at: this.clock.now() })
     })
@@ -308,7 +309,7 @@ class Containers implements Runtime {
       open = false
       readable.stop()
       closeSync(pidfd)
-      report?.close()
+      watched.report?.close()
     }
     const watched: Watched = { ended, waiters: 0, keepAlive: readable.keepAlive, stop, ...(report ? { report } : {}) }
     this.watched.set(id, watched)

@@ -24,7 +24,7 @@ import { resourcesOf } from './resources.js'
 import type { Spec } from './spec.js'
 import type { StateFile, StateFiles } from './state-files.js'
 import { openStdio } from './stdio.js'
-import { type CreateOptions, RuntimeError } from './types.js'
+import { type CreateOptions, RuntimeError, type Stdio } from './types.js'
 
 /** What a creation depends on besides its options. */
 export interface CreateContext {
@@ -107,6 +107,7 @@ export function planContainer(
       parent: context.parent,
       pauseForHooks: false,
       consoleSocket: planned.process?.terminal ?? false,
+      tails: planned.process?.terminal ? [] : tailsOf(options.stdio),
       noPivot: context.noPivot,
       noNewKeyring: context.noNewKeyring,
       restrictOomScoreAdj: context.restrictOomScoreAdj,
@@ -114,6 +115,12 @@ export function planContainer(
       seccomp: undefined,
     },
   }
+}
+
+function tailsOf({ stdout, stderr }: Stdio = {}): NonNullable<ContainerFacts['tails']> {
+  return [stdout, stderr].flatMap((target, i) =>
+    typeof target === 'object' && 'path' in target && target.tail !== undefined ? [{ fd: i + 1, path: target.tail }] : [],
+  )
 }
 
 /** Steps that can fail after `created`: from the first block of that part on, as the state file keeps them. */

@@ -5,8 +5,9 @@ import type { OciState, OciStatus, Process, Resources, Spec } from './spec.js'
 /**
  * Where one of the three standard streams goes. A path is opened by the monitor, FIFOs for reading and writing, so that
  * the container sees neither EPIPE nor end of file while the daemon is away. A descriptor is duplicated; the caller keeps and closes its own.
+ * What an ended container left unread in an output FIFO is moved to the file `tail` before its exit status is known.
  */
-export type StdioTarget = 'null' | { readonly path: string } | { readonly fd: number }
+export type StdioTarget = 'null' | { readonly path: string; readonly tail?: string } | { readonly fd: number }
 
 export interface Stdio {
   /** Default `null`: /dev/null. Ignored when the process has a terminal. */

@@ -73,7 +73,7 @@ function suite(): void {
     const pump = openPump(dir)
     write('out', 'one\ntwo')
     write('err', 'oops\n')
-    pump.finish()
+    await pump.finish()
     const log = readFileSync(join(dir, 'logs', '0.log'), 'utf8')
     t.match(log, / stdout F one\n.* stdout P two\n.* stderr F oops\n/)
     t.strictSame(contents(join(dir, 'logs', '0.log')), ['one', 'two', 'oops'])
@@ -95,7 +95,7 @@ function suite(): void {
     clearInterval(alive)
     write('out', 'b\n')
     t.strictSame(got, ['stdout:a\n'], 'waits after a no')
-    pump.finish()
+    await pump.finish()
     t.strictSame(got, ['stdout:a\n', 'stdout:b\n'])
     t.strictSame(contents(join(dir, 'logs', '0.log')), ['a', 'b'])
   })
@@ -112,7 +112,7 @@ function suite(): void {
     renameSync(log, `${log}.1`)
     pump.reopen()
     write('out', 'after\n')
-    pump.finish()
+    await pump.finish()
     t.strictSame(contents(`${log}.1`), ['before', 'still before'])
     t.strictSame(contents(log), ['after'])
   })
@@ -128,7 +128,7 @@ function suite(): void {
       else await new Promise(setImmediate)
     }
     clearInterval(alive)
-    pump.finish()
+    await pump.finish()
     const bytes = contents(join(dir, 'logs', '0.log')).reduce((sum, text) => sum + text.length, 0)
     t.equal(bytes, 1500 * 4000)
     for (const name of readdirSync(join(dir, 'spool'))) t.ok(readFileSync(join(dir, 'spool', name)).length < 1_500_000, name)
@@ -157,7 +157,7 @@ function suite(): void {
       await gone
       if (round % 4 === 3) renameSync(log, `${log}.${round}`)
     }
-    openPump(dir).finish()
+    await openPump(dir).finish()
     const files = [`${log}.3`, `${log}.7`, `${log}.11`, log]
     const numbers = files.flatMap((path) => contents(path, 'stdout')).map((text) => Number(text.split(' ')[1]))
     t.equal(numbers.length, next, 'as many lines as were written')

@@ -2,34 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { ContainerConfig, ContainerStatus, Cri, PodSandboxConfig } from '../../src/cri/index.js'
-import { contents, IMAGE, options, scene, until } from './scene.js'
+import { contents, exited, options, run, scene, until } from './scene.js'
 
 const hostNetwork = { securityContext: { namespaceOptions: { network: 'NODE' as const } } }
-
-/** Makes and starts a container that runs a line of shell. */
-async function run(
-  cri: Cri,
-  podSandboxId: string,
-  sandboxConfig: PodSandboxConfig,
-  script: string,
-  more: Partial<ContainerConfig> = {},
-): Promise<string> {
-  const name = more.metadata?.name ?? 'main'
-  const { containerId } = await cri.createContainer({
-    podSandboxId,
-    sandboxConfig,
-    config: { metadata: { name }, image: { image: IMAGE }, command: ['sh', '-c', script], logPath: `${name}/0.log`, ...more },
-  })
-  await cri.startContainer(containerId)
-  return containerId
-}
-
-const exited = (cri: Cri, id: string): Promise<ContainerStatus> =>
-  until(async () => {
-    const { status } = await cri.containerStatus(id)
-    return status.state === 'CONTAINER_EXITED' ? status : undefined
-  })
 
 t.test('pods', options, async (t) => {
   const s = await scene()

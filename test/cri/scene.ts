@@ -14,7 +14,17 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCni } from '../../src/cni/index.js'
-import { cniNetwork, createCri, type PodSandboxConfig, parseLogLine, type RunningCri, thisMachine } from '../../src/cri/index.js'
+import {
+  type ContainerConfig,
+  type ContainerStatus,
+  type Cri,
+  cniNetwork,
+  createCri,
+  type PodSandboxConfig,
+  parseLogLine,
+  type RunningCri,
+  thisMachine,
+} from '../../src/cri/index.js'
 import { createImageStore, type ImageStore } from '../../src/image/index.js'
 import { type Logger, silentLog, sleep, systemClock, systemRandom } from '../../src/lib/index.js'
 import { createRuntime, type Runtime } from '../../src/runtime/index.js'
@@ -94,7 +104,7 @@ let scenes = 0
 const CLONE_NEWNET = 0x40000000
 
 export const root = process.getuid?.() === 0
-export const options = root ? {} : { skip: 'needs root' }
+export const options = root ? { timeout: 120_000 } : { skip: 'needs root' }
 
 /** From the first scene on the test is on a machine of its own, as far as the network goes. */
 function ownNetwork(): void {
@@ -103,7 +113,7 @@ function ownNetwork(): void {
 }
 
 /** The cgroup that all pods of this test are in, in every hierarchy. */
-const cgroup = `/knarr-test-${process.pid}`
+const cgroup = `/kcri-test-${process.pid}`
 
 function removeCgroups(): void {
   const base = '/sys/fs/cgroup'
@@ -115,7 +125,7 @@ function removeCgroups(): void {
 
 export async function scene(): Promise<Scene> {
   if (scenes === 0) ownNetwork()
-  const dir = mkdtempSync(join(tmpdir(), 'knarr-cri-'))
+  const dir = mkdtempSync(join(tmpdir(), 'kcri-'))
   // Timers and descriptors of the daemon do not keep a test alive.
   const alive = setInterval(() => {}, 60_000)
   const number = (process.pid % 200) + 20
@@ -214,3 +224,28 @@ export async function until<T>(ask: () => Promise<T | undefined>, ms = 60_000): 
     await sleep(systemClock, 5)
   }
 }
+
+/** Makes and starts a container that runs a line of shell. */
+export async function run(
+  cri: Cri,
+  podSandboxId: string,
+  sandboxConfig: PodSandboxConfig,
+  script: string,
+  more: Partial<ContainerConfig> = {},
+): Promise<string> {
+  const name = more.metadata?.name ?? 'main'
+  const { containerId } = await cri.createContainer({
+    podSandboxId,
+    sandboxConfig,
+    config: { metadata: { name }, image: { image: IMAGE }, command: ['sh', '-c', script], logPath: `${name}/0.log`, ...more },
+  })
+  await cri.startContainer(containerId)
+  return containerId
+}
+
+/** The status of a container that has ended, once it has. */
+export const exited = (cri: Cri, id: string): Promise<ContainerStatus> =>
+  until(async () => {
+    const { status } = await cri.containerStatus(id)
+    return status.state === 'CONTAINER_EXITED' ? status : undefined
+  })

@@ -34,6 +34,9 @@ const P_PID = 1
 const WEXITED = 4
 const F_DUPFD_CLOEXEC = 1030
 const PR_SET_NAME = 15
+/** More than a pipe can be made to hold (pipe(7)). */
+const MOST_PIPED = 2 ** 30
+const SPLICE_F_NONBLOCK = 2
 const CLONE_INTO_CGROUP = 0x200000000n
 
 export const namespaceFlags: Readonly<Record<NamespaceType, number>> = {
@@ -252,6 +255,15 @@ function monitor(w: ProgramWriter, facts: ContainerFacts): void {
   ])
   w.step('wait for the first process', 'waitid', [P_PID, value('pid'), address('exit'), WEXITED, 0], { retry: true, onError: 'gone' })
   w.step('time', 'clock_gettime', [0, address('exit', 16)])
+  for (const { fd, path } of facts.tails ?? []) {
+    const what = `save output ${fd}`
+    w.step(`${what}: open`, 'openat', [AT_FDCWD, text(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600], {
+      into: 'tail-file',
+      onError: 'ignore',
+    })
+    // One call takes all there is: it ends when the pipe is empty.
+    w.step(what, 'splice', [fd, 0, value('tail-file'), 0, MOST_PIPED, SPLICE_F_NONBLOCK], { onError: 'ignore' })
+  }
   const file = posix.join(facts.stateDir, 'exit')
   w.step('open exit file', 'openat', [AT_FDCWD, text(`${file}.new`), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600], {
     into: 'exit-file',

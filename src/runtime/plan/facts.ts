@@ -28,6 +28,8 @@ export interface ContainerFacts {
   readonly pauseForHooks: boolean
   /** Whether the regions `given-console` (the socket that gets the terminal's master) and `given-keeper` (its other end) are filled in. */
   readonly consoleSocket: boolean
+  /** Output FIFOs whose last bytes the monitor saves: a FIFO that nobody has open any more is empty. */
+  readonly tails?: readonly { readonly fd: number; readonly path: string }[]
   readonly noPivot: boolean
   readonly noNewKeyring: boolean
   readonly restrictOomScoreAdj: number | undefined

@@ -73,6 +73,7 @@ const table = {
   fchmodat: [268, 53],
   faccessat: [269, 48],
   unshare: [272, 97],
+  splice: [275, 76],
   pipe2: [293, 59],
   dup3: [292, 24],
   fallocate: [285, 47],

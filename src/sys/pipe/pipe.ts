@@ -4,7 +4,6 @@ import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK } from '../libc/constants.js'
 import { checked, rawSyscall } from '../libc/libc.js'
 import { sysNumber } from '../libc/syscalls.js'
 
-const SPLICE = process.arch === 'arm64' ? 76 : 275
 const SPLICE_F_MOVE = 1
 const SPLICE_F_NONBLOCK = 2
 const S_IFIFO = 0o010000
@@ -34,7 +33,7 @@ export function makeFifo(path: string, mode = 0o600): void {
 export function spliceToFile(from: number, file: number, offset: number, length: number): number {
   const at = Buffer.alloc(8)
   at.writeBigInt64LE(BigInt(offset))
-  const moved = rawSyscall(SPLICE, from, 0, file, at, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+  const moved = rawSyscall(sysNumber('splice'), from, 0, file, at, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
   if (moved >= 0) return moved
   if (moved === -ERRNO.EAGAIN || moved === -ERRNO.EINTR) return 0
   throw new SysError('splice', -moved)
