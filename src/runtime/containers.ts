@@ -14,6 +14,7 @@ import {
 } from '../sys/index.js'
 import { type CreateContext, createContainer } from './create.js'
 import { execInContainer } from './exec.js'
+import { filterOf } from './filters.js'
 import { notExecutable } from './not-executable.js'
 import { KEEPER_FD } from './plan/container.js'
 import { REPORT } from './plan/facts.js'
@@ -138,7 +139,7 @@ class Containers implements Runtime {
       preserveFds: options.preserveFds ?? 0,
       consoleSocket: undefined,
       restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
-      seccomp: undefined,
+      seccomp: filterOf(state.spec.linux?.seccomp),
       clock: this.clock,
     })
   }

@@ -14,6 +14,7 @@ import {
   socketPair,
   thisArchitecture,
 } from '../sys/index.js'
+import { filterOf } from './filters.js'
 import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
 import { containerProgram } from './plan/container.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
@@ -112,7 +113,7 @@ export function planContainer(
       noNewKeyring: context.noNewKeyring,
       restrictOomScoreAdj: context.restrictOomScoreAdj,
       preserveFds: context.preserveFds,
-      seccomp: undefined,
+      seccomp: filterOf(planned.linux?.seccomp),
     },
   }
 }
