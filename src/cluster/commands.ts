@@ -8,4 +8,5 @@ export interface CommandEntry {
 
 export const commands: Readonly<Record<string, CommandEntry>> = {
   image: { summary: 'Pull, keep and push images', load: async () => (await import('../image/command.js')).image },
+  oci: { summary: 'Run OCI containers with the command line of runc', load: async () => (await import('../runtime/command.js')).oci },
 }

@@ -51,8 +51,9 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
   return new Containers(options)
 }
 
-class Containers implements Runtime {
-  private readonly files: StateFiles
+/** The runtime with what only the command needs on top. */
+export class Containers implements Runtime {
+  readonly files: StateFiles
   private readonly clock: Clock
   private readonly random: Random
   private readonly options: RuntimeOptions
@@ -68,7 +69,8 @@ class Containers implements Runtime {
     this.random = options.random ?? systemRandom
   }
 
-  private context(): CreateContext {
+  /** What a creation by this runtime depends on; the command changes some of it. */
+  context(): CreateContext {
     return {
       files: this.files,
       clock: this.clock,
@@ -122,13 +124,21 @@ class Containers implements Runtime {
     })
   }
 
-  async exec(id: string, options: ExecOptions): Promise<ExecProcess> {
+  exec(id: string, options: ExecOptions): Promise<ExecProcess> {
+    return this.execWith(id, options, {})
+  }
+
+  async execWith(
+    id: string,
+    options: ExecOptions,
+    more: { readonly consoleSocket?: number; readonly ignorePaused?: boolean },
+  ): Promise<ExecProcess> {
     const state = this.files.read(id)
     const { status, pid } = this.stateOf(state)
     if (status === 'stopped' || status === 'creating' || pid === undefined) {
       throw new RuntimeError('WrongStatus', `cannot exec in a ${status} container: ${id}`)
     }
-    if (status === 'paused') throw new RuntimeError('WrongStatus', `cannot exec in a paused container: ${id}`)
+    if (status === 'paused' && !more.ignorePaused) throw new RuntimeError('WrongStatus', `cannot exec in a paused container: ${id}`)
     return execInContainer({
       id,
       process: options.process,
@@ -137,7 +147,7 @@ class Containers implements Runtime {
       cgroup: openCgroup(options.subCgroup ? `${state.cgroupPath}/${options.subCgroup}` : state.cgroupPath),
       stdio: options.stdio,
       preserveFds: options.preserveFds ?? 0,
-      consoleSocket: undefined,
+      consoleSocket: more.consoleSocket,
       restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
       seccomp: filterOf(state.spec.linux?.seccomp),
       clock: this.clock,
@@ -229,7 +239,8 @@ class Containers implements Runtime {
         throw error
       }
       const { status } = this.stateOf(state)
-      if (status !== 'stopped' && !options.force) {
+      // runc deletes one that was never started, too.
+      if (status !== 'stopped' && status !== 'created' && !options.force) {
         throw new RuntimeError('WrongStatus', `cannot delete container ${id} that is not stopped: ${status}`)
       }
       const cgroup = openCgroup(state.cgroupPath)
@@ -240,6 +251,25 @@ class Containers implements Runtime {
       this.forget(id)
       this.files.remove(id)
       this.emit({ type: 'deleted', id, at: this.clock.now() })
+    })
+  }
+
+  /** Calls back at each kill for want of memory. */
+  onOom(id: string, report: (kills: number) => void): () => void {
+    return openCgroup(this.files.read(id).cgroupPath).onOom(report)
+  }
+
+  /** Resolves when the first process has ended, whoever its parent is. */
+  async untilFirstEnds(id: string, signal?: AbortSignal): Promise<void> {
+    const pids = this.files.pids(id)
+    const pidfd = pids && openPidfd(pids.first)
+    if (pidfd === undefined) return
+    const { promise, resolve } = deferred()
+    const watch = watchReadable(pidfd, resolve)
+    watch.keepAlive(true)
+    await (signal ? abortable(promise, signal) : promise).finally(() => {
+      watch.stop()
+      closeSync(pidfd)
     })
   }
 
@@ -394,7 +424,9 @@ class Containers implements Runtime {
 
   private liveStatus(state: StateFile, times: ReturnType<StateFiles['times']>, pids: ReturnType<StateFiles['pids']>): OciStatus {
     if (!pids || times.created === undefined) return 'creating'
-    if (!this.watched.has(state.id) && !isMonitor(pids.monitor, state.id)) return 'stopped'
+    const alive =
+      state.parent === 'child' ? this.files.isFirst(state.id, pids.first) : this.watched.has(state.id) || isMonitor(pids.monitor, state.id)
+    if (!alive) return 'stopped'
     if (openCgroup(state.cgroupPath).frozen) return 'paused'
     return times.started === undefined ? 'created' : 'running'
   }

@@ -121,6 +121,18 @@ export class StateFiles {
     return { code: bytes.readInt32LE(8) === 1 ? 'exited' : 'killed', status: bytes.readInt32LE(24), at: timespec(bytes, 128) }
   }
 
+  /** Remembers when the first process began, for containers without a monitor: its id may be given away later. */
+  noteFirst(id: string, pid: number): void {
+    writeFileSync(join(this.folder(id), 'birth'), `${processBirth(pid) ?? ''}`, { mode: 0o600 })
+  }
+
+  /** Whether that process is still the container's first. */
+  isFirst(id: string, pid: number): boolean {
+    const birth = processBirth(pid)
+    const noted = this.bytes(id, 'birth')?.toString()
+    return birth !== undefined && (noted === undefined || noted === birth)
+  }
+
   private bytes(id: string, name: string): Buffer | undefined {
     try {
       return readFileSync(join(this.folder(id), name))
@@ -154,3 +166,16 @@ export class StateFiles {
 
 const timespec = (bytes: Buffer, offset: number): number =>
   Number(bytes.readBigInt64LE(offset)) * 1000 + Math.floor(Number(bytes.readBigInt64LE(offset + 8)) / 1e6)
+
+/** Field 22 of /proc/PID/stat; undefined for a process that is gone or a zombie. */
+function processBirth(pid: number): string | undefined {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ESRCH')) return undefined
+    throw error
+  }
+}
