@@ -1,5 +1,6 @@
 // The kernel's interfaces; the only folder that imports koffi.
 export * from './cgroup/index.js'
+export * from './conntrack/conntrack.js'
 export * from './files.js'
 export * from './libc/constants.js'
 export * from './libc/libc.js'

@@ -173,6 +173,7 @@ function writeRest(w: MessageWriter, set: NftSet, element: NftElement): void {
     else throw new Error(`nftables: an element of ${set.name} has data that does not fit`)
   }
   if (element.timeoutMs !== undefined) w.be64(4, element.timeoutMs)
+  if (element.comment !== undefined) w.bytes(6, comment(element.comment))
 }
 
 /** Writes one change; may take several messages. */

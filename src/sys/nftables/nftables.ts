@@ -149,11 +149,12 @@ export class Nftables {
         const element = new Attributes(value)
         if ((element.be32(3) ?? 0) & 1) return []
         const key = decodeValues(set.key, element.nested(1).bytes(1) ?? Buffer.alloc(64))
-        if (set.data === undefined) return [{ key }]
+        const words = readComment(element.bytes(6))
+        const listed: NftElement = words === undefined ? { key } : { key, comment: words }
+        if (set.data === undefined) return [listed]
         const data = element.nested(2)
-        return [
-          { key, data: set.data === 'verdict' ? readVerdict(data.nested(2)) : decodeValues(set.data, data.bytes(1) ?? Buffer.alloc(64)) },
-        ]
+        const held = set.data === 'verdict' ? readVerdict(data.nested(2)) : decodeValues(set.data, data.bytes(1) ?? Buffer.alloc(64))
+        return [{ ...listed, data: held }]
       }),
     )
   }

@@ -54,6 +54,8 @@ export interface NftElement {
   readonly key: readonly NftValue[]
   readonly data?: readonly (string | number)[] | NftVerdict
   readonly timeoutMs?: number
+  /** Up to 127 bytes, kept by the kernel and listed again. */
+  readonly comment?: string
 }
 
 /** Where a value comes from. */

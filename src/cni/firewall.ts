@@ -1,0 +1,66 @@
+// The nftables table of pod networks: its parts as values, made when first needed, and ownership of elements.
+import { createHash } from 'node:crypto'
+import { Nftables, type NftChain, type NftChange, type NftElement, type NftSet, type NftStatement, type NftTable } from '../sys/index.js'
+import type { Attachment, PluginRequest } from './types.js'
+
+/** One table for all networks; `knarr reset` drops it. */
+export const CNI_TABLE: NftTable = { family: 'inet', name: 'knarr-cni' }
+
+/** Elements name their owner in their comment, so that DEL needs no memory of what ADD did. */
+export const ownerComment = (attachment: Attachment): string => {
+  const text = `${attachment.containerID}/${attachment.ifname}`
+  // Comments hold 127 bytes; container ids may be longer.
+  return text.length <= 120 ? text : `sha256:${createHash('sha256').update(text).digest('hex')}`
+}
+
+export const ownerOf = (request: Pick<PluginRequest, 'containerId' | 'ifName'>): string =>
+  ownerComment({ containerID: request.containerId, ifname: request.ifName })
+
+/** Connects to the machine's nftables for the length of `work`. */
+export function withFirewall<T>(work: (nft: Nftables) => T): T {
+  const nft = new Nftables()
+  try {
+    return work(nft)
+  } finally {
+    nft.close()
+  }
+}
+
+/** A chain with rules that each carry a name; the changes that add the missing ones. */
+export interface NamedRules {
+  readonly chain: NftChain
+  readonly rules: Readonly<Record<string, readonly NftStatement[]>>
+  /** New rules go before the others. */
+  readonly first?: boolean
+}
+
+/** What has to be added so that sets, chains and rules are there. What is there is not touched: a rewrite of rules costs an RCU wait. */
+export function missing(nft: Nftables, sets: readonly NftSet[], chains: readonly NamedRules[]): readonly NftChange[] {
+  const exists = nft.hasTable(CNI_TABLE)
+  const have = exists ? nft.rules(CNI_TABLE) : []
+  const known = new Set(exists ? nft.sets(CNI_TABLE).map(({ name }) => name) : [])
+  const knownChains = new Set(exists ? nft.chains(CNI_TABLE).map(({ name }) => name) : [])
+  return [
+    ...(exists ? [] : [{ do: 'add table', table: CNI_TABLE } as const]),
+    ...sets.filter(({ name }) => !known.has(name)).map((set) => ({ do: 'add set', set }) as const),
+    ...chains.filter(({ chain }) => !knownChains.has(chain.name)).map(({ chain }) => ({ do: 'add chain', chain }) as const),
+    ...chains.flatMap(({ chain, rules, first = false }) =>
+      Object.entries(rules)
+        .filter(([name]) => !have.some((rule) => rule.chain === chain.name && rule.comment === name))
+        .map(([comment, statements]) => ({ do: 'add rule', rule: { chain, statements, comment }, first }) as const),
+    ),
+  ]
+}
+
+/** Takes out the elements whose owner fits. */
+export function removeElements(nft: Nftables, sets: readonly NftSet[], fits: (owner: string) => boolean): void {
+  if (!nft.hasTable(CNI_TABLE)) return
+  const known = new Set(nft.sets(CNI_TABLE).map(({ name }) => name))
+  const changes = sets
+    .filter(({ name }) => known.has(name))
+    .flatMap((set): readonly NftChange[] => {
+      const elements = nft.elements(set).filter(({ comment }) => comment !== undefined && fits(comment))
+      return elements.length === 0 ? [] : [{ do: 'delete elements', set, elements: elements.map(({ key }): NftElement => ({ key })) }]
+    })
+  nft.apply(changes)
+}
