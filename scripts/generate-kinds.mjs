@@ -1,39 +1,11 @@
 // Writes src/api/generated/kinds.ts: one interface per GA Kubernetes type and one descriptor per resource.
 // Facts (names, types, optionality, paths) are read from the models of @kubernetes/client-node; run it when that package is raised.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { publicNamesOf, readModels, readResources } from './models.mjs'
 
-const root = new URL('../node_modules/@kubernetes/client-node/dist/gen/', import.meta.url)
-const models = new Map()
-for (const file of readdirSync(new URL('models/', root))) {
-  if (!file.endsWith('.d.ts') || file === 'all.d.ts' || file === 'ObjectSerializer.d.ts') continue
-  const model = file.slice(0, -'.d.ts'.length)
-  if (/^(V\d(alpha|beta)\d|\w+V\d(alpha|beta)\d)/.test(model)) continue
-  const declaration = readFileSync(new URL(`models/${file}`, root), 'utf8')
-  const script = readFileSync(new URL(`models/${model}.js`, root), 'utf8')
-  const attributes = /attributeTypeMap = (\[[\s\S]*?\n\]);/.exec(script)
-  if (!attributes) continue
-  const fields = JSON.parse(attributes[1]).map(({ name, baseName, type, format }) => ({
-    name: baseName,
-    type,
-    format,
-    optional: new RegExp(`^ +'${name}'\\?:`, 'm').test(declaration),
-  }))
-  models.set(model, fields)
-}
-
-/** client-node prefixes every model with its version; the plain name goes to the newest one. */
-const publicNames = new Map()
-const aliases = {
-  CoreV1Event: 'Event',
-  CoreV1EventSeries: 'EventSeries',
-  ResourceV1ResourceClaim: 'ResourceClaim',
-  AuthenticationV1TokenRequest: 'TokenRequest',
-}
-for (const model of models.keys()) {
-  const plain = /^V\d+(.+)$/.exec(model)?.[1]
-  const name = aliases[model] ?? (model.startsWith('V1') && plain && models.has(`V2${plain}`) ? `${plain}V1` : (plain ?? model))
-  publicNames.set(model, name)
-}
+const models = readModels()
+const publicNames = publicNamesOf(models)
+const descriptors = readResources(models)
 
 function typescriptType(type) {
   const array = /^Array<(.+)>$/.exec(type)
@@ -50,43 +22,6 @@ function typescriptType(type) {
   const name = publicNames.get(type)
   if (!name) throw new Error(`no model for type ${type}`)
   return name
-}
-
-// Resource paths tell plural, scope and subresources; the functions above them tell the kind.
-const resources = new Map()
-for (const file of readdirSync(new URL('apis/', root))) {
-  if (!/V\dApi\.js$/.test(file)) continue
-  const script = readFileSync(new URL(`apis/${file}`, root), 'utf8')
-  let method = ''
-  for (const line of script.split('\n')) {
-    method = /^ {4}async (\w+)\(/.exec(line)?.[1] ?? method
-    const path = /localVarPath = '\/(api|apis)\/(?:([\w.-]+)\/)?(v\d+)\/(?:(namespaces)\/\{namespace\}\/)?([^']*)'/.exec(line)
-    if (!path) continue
-    const [, prefix, groupOrNothing, version, namespaced, rest] = path
-    const group = prefix === 'api' ? '' : groupOrNothing
-    const [plural, name, sub] = rest.split('/')
-    if (!plural || plural === 'watch' || plural === '{name}' || (plural === 'namespaces' && namespaced)) continue
-    const key = `${group}/${version}/${plural}`
-    const entry = resources.get(key) ?? { group, version, plural, namespaced: false, kind: '', sub: new Set() }
-    resources.set(key, entry)
-    if (namespaced) entry.namespaced = true
-    if (sub && name === '{name}') entry.sub.add(sub)
-    else {
-      const kind = /^(?:create|read|list|replace)(?:Namespaced)?(\w+?)(?:ForAllNamespaces)?$/.exec(method)?.[1]
-      if (kind && !entry.kind) entry.kind = kind
-    }
-  }
-}
-
-const modelOf = (r) => {
-  const version = r.version.toUpperCase()
-  const domain = r.group === '' ? 'Core' : r.group.split('.')[0].replace(/^./, (c) => c.toUpperCase())
-  return [`${domain}${version}${r.kind}`, `${version}${r.kind}`].find((m) => models.has(m))
-}
-const descriptors = new Map()
-for (const r of resources.values()) {
-  const model = modelOf(r)
-  if (model) descriptors.set(model, r)
 }
 
 const out = [

@@ -341,12 +341,32 @@ export interface ClusterRoleList {
   readonly metadata?: ListMeta | undefined
 }
 
+export interface ClusterTrustBundle {
+  readonly apiVersion: 'certificates.k8s.io/v1'
+  readonly kind: 'ClusterTrustBundle'
+  readonly metadata: ResourceMeta
+  readonly spec: ClusterTrustBundleSpec
+}
+export const ClusterTrustBundle = kind<ClusterTrustBundle>({ group: 'certificates.k8s.io', version: 'v1', kind: 'ClusterTrustBundle', plural: 'clustertrustbundles', namespaced: false, subresources: [] })
+
+export interface ClusterTrustBundleList {
+  readonly apiVersion?: string | undefined
+  readonly items: readonly ClusterTrustBundle[]
+  readonly kind?: string | undefined
+  readonly metadata?: ListMeta | undefined
+}
+
 export interface ClusterTrustBundleProjection {
   readonly labelSelector?: LabelSelector | undefined
   readonly name?: string | undefined
   readonly optional?: boolean | undefined
   readonly path: string
   readonly signerName?: string | undefined
+}
+
+export interface ClusterTrustBundleSpec {
+  readonly signerName?: string | undefined
+  readonly trustBundle: string
 }
 
 export interface ComponentCondition {
@@ -1070,6 +1090,37 @@ export interface DeviceTaint {
   readonly key: string
   readonly timeAdded?: string | undefined
   readonly value?: string | undefined
+}
+
+export interface DeviceTaintRule {
+  readonly apiVersion: 'resource.k8s.io/v1'
+  readonly kind: 'DeviceTaintRule'
+  readonly metadata: ResourceMeta
+  readonly spec: DeviceTaintRuleSpec
+  readonly status?: DeviceTaintRuleStatus | undefined
+}
+export const DeviceTaintRule = kind<DeviceTaintRule>({ group: 'resource.k8s.io', version: 'v1', kind: 'DeviceTaintRule', plural: 'devicetaintrules', namespaced: false, subresources: ['status'] })
+
+export interface DeviceTaintRuleList {
+  readonly apiVersion?: string | undefined
+  readonly items: readonly DeviceTaintRule[]
+  readonly kind?: string | undefined
+  readonly metadata?: ListMeta | undefined
+}
+
+export interface DeviceTaintRuleSpec {
+  readonly deviceSelector?: DeviceTaintSelector | undefined
+  readonly taint: DeviceTaint
+}
+
+export interface DeviceTaintRuleStatus {
+  readonly conditions?: readonly Condition[] | undefined
+}
+
+export interface DeviceTaintSelector {
+  readonly device?: string | undefined
+  readonly driver?: string | undefined
+  readonly pool?: string | undefined
 }
 
 export interface DeviceToleration {
@@ -2654,6 +2705,45 @@ export interface PodCertificateProjection {
   readonly userAnnotations?: Readonly<Record<string, string>> | undefined
 }
 
+export interface PodCertificateRequest {
+  readonly apiVersion: 'certificates.k8s.io/v1'
+  readonly kind: 'PodCertificateRequest'
+  readonly metadata: ResourceMeta
+  readonly spec: PodCertificateRequestSpec
+  readonly status?: PodCertificateRequestStatus | undefined
+}
+export const PodCertificateRequest = kind<PodCertificateRequest>({ group: 'certificates.k8s.io', version: 'v1', kind: 'PodCertificateRequest', plural: 'podcertificaterequests', namespaced: true, subresources: ['status'] })
+
+export interface PodCertificateRequestList {
+  readonly apiVersion?: string | undefined
+  readonly items: readonly PodCertificateRequest[]
+  readonly kind?: string | undefined
+  readonly metadata?: ListMeta | undefined
+}
+
+export interface PodCertificateRequestSpec {
+  readonly maxExpirationSeconds?: number | undefined
+  readonly nodeName: string
+  readonly nodeUID: string
+  readonly pkixPublicKey?: string | undefined
+  readonly podName: string
+  readonly podUID: string
+  readonly proofOfPossession?: string | undefined
+  readonly serviceAccountName: string
+  readonly serviceAccountUID: string
+  readonly signerName: string
+  readonly stubPKCS10Request: string
+  readonly unverifiedUserAnnotations?: Readonly<Record<string, string>> | undefined
+}
+
+export interface PodCertificateRequestStatus {
+  readonly beginRefreshAt?: string | undefined
+  readonly certificateChain?: string | undefined
+  readonly conditions?: readonly Condition[] | undefined
+  readonly notAfter?: string | undefined
+  readonly notBefore?: string | undefined
+}
+
 export interface PodCondition {
   readonly lastProbeTime?: string | undefined
   readonly lastTransitionTime?: string | undefined
@@ -3142,11 +3232,6 @@ export interface ResourceClaim {
   readonly status?: ResourceClaimStatus | undefined
 }
 export const ResourceClaim = kind<ResourceClaim>({ group: 'resource.k8s.io', version: 'v1', kind: 'ResourceClaim', plural: 'resourceclaims', namespaced: true, subresources: ['status'] })
-
-export interface ResourceClaim {
-  readonly name: string
-  readonly request?: string | undefined
-}
 
 export interface ResourceClaimConsumerReference {
   readonly apiGroup?: string | undefined
@@ -3811,6 +3896,31 @@ export interface StorageV1TokenRequest {
   readonly expirationSeconds?: number | undefined
 }
 
+export interface StorageVersionMigration {
+  readonly apiVersion: 'storagemigration.k8s.io/v1'
+  readonly kind: 'StorageVersionMigration'
+  readonly metadata: ResourceMeta
+  readonly spec?: StorageVersionMigrationSpec | undefined
+  readonly status?: StorageVersionMigrationStatus | undefined
+}
+export const StorageVersionMigration = kind<StorageVersionMigration>({ group: 'storagemigration.k8s.io', version: 'v1', kind: 'StorageVersionMigration', plural: 'storageversionmigrations', namespaced: false, subresources: ['status'] })
+
+export interface StorageVersionMigrationList {
+  readonly apiVersion?: string | undefined
+  readonly items: readonly StorageVersionMigration[]
+  readonly kind?: string | undefined
+  readonly metadata?: ListMeta | undefined
+}
+
+export interface StorageVersionMigrationSpec {
+  readonly resource: GroupResource
+}
+
+export interface StorageVersionMigrationStatus {
+  readonly conditions?: readonly Condition[] | undefined
+  readonly resourceVersion?: string | undefined
+}
+
 export interface SubjectAccessReview {
   readonly apiVersion: 'authorization.k8s.io/v1'
   readonly kind: 'SubjectAccessReview'
@@ -4271,6 +4381,7 @@ export const allKinds = [
   CertificateSigningRequest,
   ClusterRole,
   ClusterRoleBinding,
+  ClusterTrustBundle,
   ComponentStatus,
   ConfigMap,
   ControllerRevision,
@@ -4282,6 +4393,7 @@ export const allKinds = [
   DaemonSet,
   Deployment,
   DeviceClass,
+  DeviceTaintRule,
   Endpoints,
   EndpointSlice,
   Event,
@@ -4305,6 +4417,7 @@ export const allKinds = [
   PersistentVolume,
   PersistentVolumeClaim,
   Pod,
+  PodCertificateRequest,
   PodDisruptionBudget,
   PodTemplate,
   PriorityClass,
@@ -4327,6 +4440,7 @@ export const allKinds = [
   ServiceCIDR,
   StatefulSet,
   StorageClass,
+  StorageVersionMigration,
   SubjectAccessReview,
   TokenReview,
   ValidatingAdmissionPolicy,

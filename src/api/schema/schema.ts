@@ -49,6 +49,8 @@ export interface ListSchema {
 export interface FieldSchema {
   readonly schema: Schema
   readonly required: boolean
+  /** `false`, 0, '' and empty collections say nothing here: they are dropped. */
+  readonly omitZero: boolean
   /** Written when the field is absent. */
   readonly defaultValue: Json | undefined
   /** Strategic merge: the field is replaced, or its keys are kept as the patch lists them. */

@@ -1,0 +1,108 @@
+// A request's body as an object of a resource: media types, fieldValidation, apiVersion and kind. Answers 400 and 415 in Kubernetes' words.
+import { ApiError } from '../lib/index.js'
+import { JsonSyntaxError, parseJsonText } from './json/parse.js'
+import { isObject, type Json, type JsonObject } from './json/value.js'
+import { parseYaml } from './json/yaml.js'
+import type { ResourceType } from './resource-type.js'
+import { DecodeError, decode } from './schema/decode.js'
+import type { ObjectSchema } from './schema/schema.js'
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore'
+
+export interface Body {
+  readonly value: Json
+  /** `duplicate field "spec.a"` (JSON) or `line 3: key "a" already set in map` (YAML). */
+  readonly duplicates: readonly string[]
+}
+
+export interface DecodedBody {
+  readonly object: JsonObject
+  /** For `Warning` headers. */
+  readonly warnings: readonly string[]
+}
+
+/** `application/json; charset=utf-8` to `application/json`. */
+export const mediaTypeOf = (contentType: string): string => (contentType.split(';')[0] ?? '').trim().toLowerCase()
+
+const yamlTypes = new Set(['application/yaml', 'application/x-yaml', 'text/yaml', 'application/apply-patch+yaml'])
+const readable = 'accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf'
+
+/** Parses bytes by their media type ('' is JSON). */
+export function decodeBody(bytes: Uint8Array, contentType = 'application/json'): Body {
+  const mediaType = mediaTypeOf(contentType)
+  const text = new TextDecoder('utf-8').decode(bytes)
+  try {
+    if (yamlTypes.has(mediaType)) return parseYaml(text)
+    if (mediaType === '' || /^application\/([\w.-]+\+)?json$/.test(mediaType)) {
+      const { value, duplicates } = parseJsonText(text)
+      return { value, duplicates: duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`) }
+    }
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error
+    throw new ApiError('BadRequest', error.message, { cause: error })
+  }
+  throw new ApiError('UnsupportedMediaType', `the body of the request was in an unknown format - ${readable}`)
+}
+
+/** `fieldValidation` as a query parameter says it; Warn when it is left out. */
+export function parseFieldValidation(text: string | undefined): FieldValidation {
+  if (text === undefined || text === '') return 'Warn'
+  if (text === 'Strict' || text === 'Warn' || text === 'Ignore') return text
+  throw new ApiError(
+    'Invalid',
+    ` "" is invalid: fieldValidation: Unsupported value: ${JSON.stringify(text)}: supported values: "Ignore", "Strict", "Warn"`,
+  )
+}
+
+interface Subject {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+}
+
+/** The one who sends no apiVersion or kind means those of the path; the one who sends others is told. */
+function checkKind(subject: Subject, object: JsonObject): void {
+  const expected = subject.group ? `${subject.group}/${subject.version}` : subject.version
+  object.apiVersion ??= expected
+  object.kind ??= subject.kind
+  if (object.apiVersion === '') object.apiVersion = expected
+  if (object.kind === '') object.kind = subject.kind
+  if (object.apiVersion !== expected)
+    throw new ApiError(
+      'BadRequest',
+      `the API version in the data (${String(object.apiVersion)}) does not match the expected API version (${expected})`,
+    )
+  if (object.kind !== subject.kind)
+    throw new ApiError(
+      'BadRequest',
+      `${String(object.kind)} in version ${JSON.stringify(subject.version)} cannot be handled as a ${subject.kind}`,
+    )
+}
+
+/** An object of this shape out of a parsed body, or 400. Also for bodies that are no resource: DeleteOptions, Scale, Eviction. */
+export function decodeAs(schema: ObjectSchema, subject: Subject, body: Body, fieldValidation: FieldValidation): DecodedBody {
+  const refuse = (detail: string): never => {
+    throw new ApiError(
+      'BadRequest',
+      `${subject.kind} in version ${JSON.stringify(subject.version)} cannot be handled as a ${subject.kind}: ${detail}`,
+    )
+  }
+  if (!isObject(body.value))
+    return refuse(
+      `json: cannot unmarshal ${Array.isArray(body.value) ? 'array' : typeof body.value} into Go value of type v1.${subject.kind}`,
+    )
+  const envelope: JsonObject = { ...body.value }
+  checkKind(subject, envelope)
+  try {
+    const { value, unknown } = decode(schema, envelope)
+    const problems = [...body.duplicates, ...unknown]
+    if (fieldValidation === 'Strict' && problems.length > 0) return refuse(`strict decoding error: ${problems.join(', ')}`)
+    return { object: value, warnings: fieldValidation === 'Warn' ? problems : [] }
+  } catch (error) {
+    if (error instanceof DecodeError) return refuse(error.message)
+    throw error
+  }
+}
+
+export const decodeObject = (type: ResourceType, body: Body, fieldValidation: FieldValidation = 'Warn'): DecodedBody =>
+  decodeAs(type.schema(), type, body, fieldValidation)
