@@ -19,7 +19,9 @@ if (!folder || !existsSync(join(folder, 'api/core/v1/types.go'))) {
 /** Structs of one Go package: name to fields {json, type, pointer, omitempty, strategy, key, markers}. */
 function readStructs(path) {
   const structs = new Map()
-  for (const file of readdirSync(path).filter((name) => /types.*\.go$|micro_time|time\.go|group_version/.test(name) && !/_test|generated/.test(name))) {
+  for (const file of readdirSync(path).filter(
+    (name) => /types.*\.go$|micro_time|time\.go|group_version/.test(name) && !/_test|generated/.test(name),
+  )) {
     let current
     let markers = []
     for (const line of readFileSync(join(path, file), 'utf8').split('\n')) {
@@ -66,7 +68,9 @@ const packages = new Map()
 for (const group of readdirSync(join(folder, 'api'))) {
   const at = join(folder, 'api', group)
   if (!existsSync(join(at, 'doc.go')) && !/^[a-z]+$/.test(group)) continue
-  for (const version of existsSync(at) && !group.includes('.') ? readdirSync(at, { withFileTypes: true }).filter((e) => e.isDirectory()) : [])
+  for (const version of existsSync(at) && !group.includes('.')
+    ? readdirSync(at, { withFileTypes: true }).filter((e) => e.isDirectory())
+    : [])
     if (/^v\d/.test(version.name)) packages.set(`api.${group}.${version.name}`, readStructs(join(at, version.name)))
 }
 packages.set('apimachinery.pkg.apis.meta.v1', readStructs(join(folder, 'apimachinery/pkg/apis/meta/v1')))
@@ -98,11 +102,17 @@ const resources = readResources(models)
 const extensions = 'apiextensions-apiserver.pkg.apis.apiextensions.v1'
 const aggregator = 'kube-aggregator.pkg.apis.apiregistration.v1'
 const known = [
-  [/^(ApiextensionsV1|V1CustomResource|V1ExternalDocumentation|V1JSONSchemaProps|V1SelectableField|V1ValidationRule|V1WebhookConversion)/, extensions],
+  [
+    /^(ApiextensionsV1|V1CustomResource|V1ExternalDocumentation|V1JSONSchemaProps|V1SelectableField|V1ValidationRule|V1WebhookConversion)/,
+    extensions,
+  ],
   [/^(ApiregistrationV1|V1APIService)/, aggregator],
   [/^V1ServiceReference$/, aggregator],
   [/^(V1ApplyConfiguration|V1JSONPatch|V1MutatingAdmission|V1Mutation$)/, 'api.admissionregistration.v1'],
-  [/^V1(CELDeviceSelector|Capacity|Counter|Device|ExactDevice|NetworkDeviceData|OpaqueDevice|ResourceClaim|ResourcePool|ResourceSlice|Alloca)/, 'api.resource.v1'],
+  [
+    /^V1(CELDeviceSelector|Capacity|Counter|Device|ExactDevice|NetworkDeviceData|OpaqueDevice|ResourceClaim|ResourcePool|ResourceSlice|Alloca)/,
+    'api.resource.v1',
+  ],
   [/^ResourceV1/, 'api.resource.v1'],
   [/^V1(IPAddress|ServiceCIDR|ParentReference)/, 'api.networking.v1'],
   [/^V1VolumeAttributesClass/, 'api.storage.v1'],

@@ -15,7 +15,8 @@ const promoted = new Map(
       ]),
     ),
 )
-const promotedPaths = /^\/apis\/(certificates\.k8s\.io\/v1beta1\/.*(clustertrustbundles|podcertificaterequests)|storagemigration\.k8s\.io\/v1beta1\/|resource\.k8s\.io\/v1beta2\/devicetaintrules)/
+const promotedPaths =
+  /^\/apis\/(certificates\.k8s\.io\/v1beta1\/.*(clustertrustbundles|podcertificaterequests)|storagemigration\.k8s\.io\/v1beta1\/|resource\.k8s\.io\/v1beta2\/devicetaintrules)/
 
 const isBeta = (model) => /V\d(alpha|beta)\d/.test(model)
 
