@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Client } from '../../client/index.js'
+import { serveAttach as attach, serveExec as exec, servePortForward as portForward, streamsWanted } from '../../cri/index.js'
 import {
   ApiError,
   type Clock,
@@ -22,8 +23,6 @@ import type { PodWorker } from '../pod/worker.js'
 import { type Auth, createAuth } from './auth.js'
 import { type LogOptions, readLog } from './log-reader.js'
 import { kubeletMetrics, resourceMetrics } from './metrics.js'
-import { portForward } from './port-forward.js'
-import { attach, exec, streamsWanted } from './remote-command.js'
 import { createStats } from './stats.js'
 
 export interface NodeApiOptions {

@@ -2,7 +2,7 @@
 // No flow control towards the client: Go's implementation never opens its window again, and the connection below it waits anyway.
 import { Duplex } from 'node:stream'
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from 'node:zlib'
-import { ByteReader, ByteWriter } from '../../../lib/index.js'
+import { ByteReader, ByteWriter } from '../../lib/index.js'
 import { spdyDictionary } from './spdy-dictionary.js'
 
 const SYN_STREAM = 1

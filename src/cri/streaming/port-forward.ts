@@ -1,11 +1,11 @@
 // port-forward: connections of a client to ports of a pod, over SPDY, over SPDY in WebSocket, or over WebSocket channels.
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Cri } from '../../cri/index.js'
 import { explain } from '../../lib/index.js'
-import { acceptSpdy } from './streams/remote.js'
-import { type SpdySession, type SpdyStream, serveSpdy } from './streams/spdy.js'
-import { acceptWebSocket, channelsOf, webSocketDuplex } from './streams/websocket.js'
+import type { Cri } from '../types.js'
+import { acceptSpdy } from './remote.js'
+import { type SpdySession, type SpdyStream, serveSpdy } from './spdy.js'
+import { acceptWebSocket, channelsOf, webSocketDuplex } from './websocket.js'
 
 export interface PortForward {
   readonly cri: Cri

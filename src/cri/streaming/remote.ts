@@ -1,8 +1,8 @@
 // The client's end of exec and attach, whatever carries it: standard streams, window sizes, and the status at the end.
 import type { IncomingMessage } from 'node:http'
 import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream'
-import type { TerminalSize } from '../../../cri/index.js'
-import { deferred } from '../../../lib/index.js'
+import { deferred } from '../../lib/index.js'
+import type { TerminalSize } from '../types.js'
 import { type SpdyStream, serveSpdy } from './spdy.js'
 import { acceptWebSocket, channelsOf } from './websocket.js'
 

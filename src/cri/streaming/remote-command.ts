@@ -1,9 +1,9 @@
 // exec, attach and the old run: a client's streams joined to a process's.
 import type { IncomingMessage } from 'node:http'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import type { Cri, StdioSession } from '../../cri/index.js'
 import { explain } from '../../lib/index.js'
-import { type RemoteClient, type RemoteStatus, remoteClient, type StreamsWanted } from './streams/remote.js'
+import type { Cri, StdioSession } from '../types.js'
+import { type RemoteClient, type RemoteStatus, remoteClient, type StreamsWanted } from './remote.js'
 
 const truthy = (value: string | null): boolean => value === '1' || value === 'true'
 
