@@ -1,7 +1,17 @@
 // `knarr cri`: the CRI of this machine on a unix socket, for kubelets that are not ours and for crictl.
 import { createCni } from '../cni/index.js'
 import { createImageStore } from '../image/index.js'
-import { type Command, type CommandIo, describeFlags, type FlagSpecs, type Logger, parseFlags, silentLog, systemClock, systemRandom } from '../lib/index.js'
+import {
+  type Command,
+  type CommandIo,
+  describeFlags,
+  type FlagSpecs,
+  type Logger,
+  parseFlags,
+  silentLog,
+  systemClock,
+  systemRandom,
+} from '../lib/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { createCri } from './cri.js'
 import { sentence } from './errors.js'
@@ -27,11 +37,21 @@ const flags = {
 
 /** One line a message: time, level, message and fields. */
 function lineLog(io: CommandIo, fields: Readonly<Record<string, unknown>> = {}): Logger {
-  const write = (level: string) => (message: string, more: Readonly<Record<string, unknown>> = {}) => {
-    const text = Object.entries({ ...fields, ...more }).map(([key, value]) => ` ${key}=${JSON.stringify(value instanceof Error ? sentence(value) : value)}`)
-    io.stderr.write(`${new Date(systemClock.now()).toISOString()} ${level} ${message}${text.join('')}\n`)
+  const write =
+    (level: string) =>
+    (message: string, more: Readonly<Record<string, unknown>> = {}) => {
+      const text = Object.entries({ ...fields, ...more }).map(
+        ([key, value]) => ` ${key}=${JSON.stringify(value instanceof Error ? sentence(value) : value)}`,
+      )
+      io.stderr.write(`${new Date(systemClock.now()).toISOString()} ${level} ${message}${text.join('')}\n`)
+    }
+  return {
+    ...silentLog,
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (more) => lineLog(io, { ...fields, ...more }),
   }
-  return { ...silentLog, info: write('info'), warn: write('warn'), error: write('error'), child: (more) => lineLog(io, { ...fields, ...more }) }
 }
 
 export const cri: Command = {

@@ -30,11 +30,17 @@ import { type Logger, silentLog, sleep, systemClock, systemRandom } from '../../
 import { createRuntime, type Runtime } from '../../src/runtime/index.js'
 import { checked, sysNumber, withNetwork } from '../../src/sys/index.js'
 
+export interface Daemon {
+  readonly cri: RunningCri
+  readonly runtime: Runtime
+  close(): void
+}
+
 export interface Scene {
   readonly dir: string
   readonly images: ImageStore
   /** Another daemon on the same folders, as after a restart. */
-  open(): Promise<{ readonly cri: RunningCri; readonly runtime: Runtime; close(): void }>
+  open(): Promise<Daemon>
   readonly bridge: string
   pod(name: string, more?: Partial<PodSandboxConfig>): PodSandboxConfig
   /** Removes every pod, and the folders. */
@@ -123,6 +129,31 @@ function removeCgroups(): void {
   }
 }
 
+/** The daemon on a scene's folders: what it needs of the scene is all on disk. */
+export async function openIn(dir: string, images: ImageStore = createImageStore({ root: join(dir, 'images') })): Promise<Daemon> {
+  const runtime = createRuntime({ root: join(dir, 'runtime'), restrictOomScoreAdj: true })
+  const cri = await createCri({
+    root: join(dir, 'cri'),
+    runDir: join(dir, 'run'),
+    runtime,
+    images,
+    network: cniNetwork(createCni({ confDir: join(dir, 'net.d'), cacheDir: join(dir, 'cni') })),
+    machine: thisMachine(),
+    clock: systemClock,
+    random: systemRandom,
+    log: testLog,
+    version: 'test',
+  })
+  return {
+    cri,
+    runtime,
+    close() {
+      cri.close()
+      runtime.close()
+    },
+  }
+}
+
 export async function scene(): Promise<Scene> {
   if (scenes === 0) ownNetwork()
   const dir = mkdtempSync(join(tmpdir(), 'kcri-'))
@@ -154,29 +185,7 @@ export async function scene(): Promise<Scene> {
       ],
     }),
   )
-  const open = async () => {
-    const runtime = createRuntime({ root: join(dir, 'runtime'), restrictOomScoreAdj: true })
-    const cri = await createCri({
-      root: join(dir, 'cri'),
-      runDir: join(dir, 'run'),
-      runtime,
-      images,
-      network: cniNetwork(createCni({ confDir: join(dir, 'net.d'), cacheDir: join(dir, 'cni') })),
-      machine: thisMachine(),
-      clock: systemClock,
-      random: systemRandom,
-      log: testLog,
-      version: 'test',
-    })
-    return {
-      cri,
-      runtime,
-      close() {
-        cri.close()
-        runtime.close()
-      },
-    }
-  }
+  const open = () => openIn(dir, images)
   return {
     dir,
     images,
