@@ -8,6 +8,10 @@ export interface CommandEntry {
 
 export const commands: Readonly<Record<string, CommandEntry>> = {
   cri: { summary: 'Serve the Container Runtime Interface on a socket', load: async () => (await import('../cri/command.js')).cri },
+  cni: {
+    summary: 'Pod networks: our CNI plugins for others, and the caller by hand',
+    load: async () => (await import('../cni/command.js')).cni,
+  },
   image: { summary: 'Pull, keep and push images', load: async () => (await import('../image/command.js')).image },
   oci: { summary: 'Run OCI containers with the command line of runc', load: async () => (await import('../runtime/command.js')).oci },
 }
