@@ -1,4 +1,6 @@
 // Keys, bytes and revisions on disk: etcd's semantics over LMDB or etcd itself.
 
+export * from './compactor.js'
+export * from './encrypting.js'
 export * from './lmdb.js'
 export * from './store.js'

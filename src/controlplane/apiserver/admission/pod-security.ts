@@ -1,0 +1,93 @@
+// Pod Security: a namespace's labels say which level its pods must keep, which is noted, and which is warned about.
+import { forbiddenError, isObject, type JsonObject, Namespace, type PodSpec } from '../../../api/index.js'
+import { ApiError } from '../../../lib/index.js'
+import type { Reader } from '../registry/backend.js'
+import type { AdmissionPlugin, AdmissionRequest } from './plugin.js'
+import { describeViolations, type Level, type PodFacts, podViolations } from './pod-security-checks.js'
+
+const PREFIX = 'pod-security.kubernetes.io/'
+const LEVELS: readonly string[] = ['privileged', 'baseline', 'restricted']
+const VERSION = /^(latest|v1\.(0|[1-9]\d*))$/
+
+const levelOf = (labels: Readonly<Record<string, string>>, mode: 'enforce' | 'audit' | 'warn'): Level => {
+  const level = labels[`${PREFIX}${mode}`]
+  if (level === undefined) return 'privileged'
+  // An unreadable wish is taken as the strictest one.
+  return LEVELS.includes(level) ? (level as Level) : 'restricted'
+}
+
+/** Where the pod template of each workload kind is. */
+const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
+  '/podtemplates': ['template'],
+  '/replicationcontrollers': ['spec', 'template'],
+  'apps/replicasets': ['spec', 'template'],
+  'apps/deployments': ['spec', 'template'],
+  'apps/statefulsets': ['spec', 'template'],
+  'apps/daemonsets': ['spec', 'template'],
+  'batch/jobs': ['spec', 'template'],
+  'batch/cronjobs': ['spec', 'jobTemplate', 'spec', 'template'],
+}
+
+function factsOf(object: JsonObject | undefined, path: readonly string[]): PodFacts | undefined {
+  let value: unknown = object
+  for (const step of path) value = isObject(value) ? value[step] : undefined
+  if (!isObject(value) || !isObject(value.spec)) return undefined
+  const annotations = (isObject(value.metadata) ? value.metadata.annotations : undefined) ?? {}
+  return { spec: value.spec as unknown as PodSpec, annotations: annotations as Record<string, string> }
+}
+
+function checkLabels({ object, type, name }: AdmissionRequest): void {
+  const labels = ((object?.metadata as JsonObject | undefined)?.labels ?? {}) as Record<string, string>
+  for (const mode of ['enforce', 'audit', 'warn']) {
+    const level = labels[`${PREFIX}${mode}`]
+    const version = labels[`${PREFIX}${mode}-version`]
+    const refuse = (key: string, value: string, message: string): never => {
+      const detail = `Invalid value: ${JSON.stringify(value)}: ${message}`
+      throw new ApiError('Invalid', `Namespace ${JSON.stringify(name)} is invalid: metadata.labels[${PREFIX}${key}]: ${detail}`, {
+        details: {
+          name,
+          kind: type.kind,
+          causes: [{ reason: 'FieldValueInvalid', message: detail, field: `metadata.labels[${PREFIX}${key}]` }],
+        },
+      })
+    }
+    if (level !== undefined && !LEVELS.includes(level)) refuse(mode, level, `must be one of ${LEVELS.join(', ')}`)
+    if (version !== undefined && !VERSION.test(version)) refuse(`${mode}-version`, version, 'must be "latest" or "v1.x"')
+  }
+}
+
+/** What an update of a pod may change without its being looked at again: neither images nor rights. */
+const unchanged = (request: AdmissionRequest): boolean =>
+  request.operation === 'UPDATE' &&
+  JSON.stringify((request.object as unknown as { spec?: unknown }).spec) ===
+    JSON.stringify((request.old as unknown as { spec?: unknown } | undefined)?.spec)
+
+export function podSecurity(reader: Reader): AdmissionPlugin {
+  return {
+    name: 'PodSecurity',
+    async validate(request) {
+      const { operation, type, subresource, namespace, object, name, warnings } = request
+      if (operation !== 'CREATE' && operation !== 'UPDATE') return
+      const where = `${type.group}/${type.plural}`
+      if (where === '/namespaces' && subresource === '') return checkLabels(request)
+      const isPod = where === '/pods' && (subresource === '' || subresource === 'ephemeralcontainers' || subresource === 'resize')
+      const template = subresource === '' ? TEMPLATES[where] : undefined
+      if ((!isPod && !template) || unchanged(request)) return
+      const labels = (await reader.find(Namespace, '', namespace))?.metadata.labels ?? {}
+      const facts = factsOf(object, isPod ? [] : (template ?? []))
+      if (!facts) return
+      if (isPod) {
+        const enforced = levelOf(labels, 'enforce')
+        const violations = podViolations(facts, enforced)
+        if (violations.length > 0) {
+          const version = labels[`${PREFIX}enforce-version`] ?? 'latest'
+          throw forbiddenError(type, name, `violates PodSecurity "${enforced}:${version}": ${describeViolations(violations)}`)
+        }
+      }
+      const warned = levelOf(labels, 'warn')
+      const found = podViolations(facts, warned)
+      if (found.length > 0)
+        warnings.push(`would violate PodSecurity "${warned}:${labels[`${PREFIX}warn-version`] ?? 'latest'}": ${describeViolations(found)}`)
+    },
+  }
+}

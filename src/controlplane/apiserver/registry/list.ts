@@ -1,0 +1,205 @@
+// list: which entries, as of which revision.
+import type { ResourceType } from '../../../api/index.js'
+import { ApiError } from '../../../lib/index.js'
+import { CompactedError, FutureRevisionError } from '../../../store/index.js'
+import type { RequestInfo } from '../http/request-info.js'
+import type { Backend } from './backend.js'
+import type { ResourceCache } from './cache.js'
+import { type Entry, makeEntry } from './entry.js'
+import { type Selection, selectionOf } from './selection.js'
+
+export interface ListPage {
+  readonly entries: readonly Entry[]
+  readonly revision: number
+  /** Token for the next page. */
+  readonly more: string | undefined
+  readonly remaining: number | undefined
+}
+
+/** An answer that carries list metadata beside its reason. */
+export class ExpiredError extends ApiError {
+  readonly continueToken: string | undefined
+
+  constructor(message: string, continueToken?: string) {
+    super('Expired', message)
+    this.continueToken = continueToken
+  }
+}
+
+interface Position {
+  /** -1: whatever is newest, after a token has expired. */
+  readonly revision: number
+  readonly start: string
+}
+
+const encodeToken = ({ revision, start }: Position): string =>
+  Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start })).toString('base64url')
+
+function decodeToken(token: string): Position {
+  try {
+    const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as Record<string, unknown>
+    if (v === 'meta.k8s.io/v1' && Number.isSafeInteger(rv) && typeof start === 'string' && !start.includes('/../')) {
+      return { revision: rv as number, start }
+    }
+  } catch {
+    // answered below
+  }
+  throw new ApiError('BadRequest', 'continue key is not valid: encoded value is not a continue token of this server')
+}
+
+const TOO_OLD =
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue ' +
+  'parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided ' +
+  'token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was ' +
+  'returned and now may show up in the list.'
+
+export function parseRevision(text: string | null): number | undefined {
+  if (text === null || text === '') return undefined
+  if (!/^\d{1,16}$/.test(text)) {
+    throw new ApiError(
+      'Invalid',
+      `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    )
+  }
+  return Number(text)
+}
+
+function checkMatch(query: URLSearchParams): void {
+  const match = query.get('resourceVersionMatch')
+  const revision = query.get('resourceVersion') ?? ''
+  const refuse = (message: string): never => {
+    throw new ApiError('Invalid', `ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: ${message}`)
+  }
+  if (query.get('sendInitialEvents') !== null) refuse('Forbidden: sendInitialEvents is forbidden for list')
+  if (match === null || match === '') return
+  if (query.get('continue')) refuse('Forbidden: resourceVersionMatch is forbidden when continue is provided')
+  if (match !== 'Exact' && match !== 'NotOlderThan') {
+    refuse(`Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`)
+  }
+  if (revision === '') refuse('Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided')
+  if (match === 'Exact' && revision === '0') refuse('Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+}
+
+/** Waits for a revision that a client has seen elsewhere; 504 when it does not come. */
+export async function waitForRevision(backend: Backend, cache: ResourceCache, revision: number): Promise<void> {
+  if (cache.revision >= revision) return
+  const newest = await backend.store.revision()
+  if (revision > newest) {
+    throw new ApiError('Timeout', `Too large resource version: ${revision}, current: ${newest}`, {
+      details: {
+        causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+        retryAfterSeconds: 1,
+      },
+    })
+  }
+  await cache.reached(revision)
+}
+
+interface Source {
+  readonly revision: number
+  /** Entries behind the start, in order. */
+  readonly entries: Iterable<Entry>
+  /** How many `entries` yields, if that costs nothing to know. */
+  readonly count: (() => number) | undefined
+}
+
+function fromCache(cache: ResourceCache, prefix: string, start: string): Source {
+  return {
+    revision: cache.revision,
+    entries: cache.range(prefix, start),
+    count: () => {
+      let count = 0
+      for (const _ of cache.range(prefix, start)) count++
+      return count
+    },
+  }
+}
+
+async function fromStore(
+  backend: Backend,
+  cache: ResourceCache,
+  { prefix, start, revision, limit }: { prefix: string; start: string; revision: number; limit: number },
+): Promise<Source> {
+  const options = { revision, ...(limit > 0 && { limit }), ...(start && { startAfter: start }) }
+  const result = await backend.store.range(prefix, options)
+  return {
+    revision: result.revision,
+    entries: result.items.map(({ key, value, modRevision }) => makeEntry(cache.prefix, key, value, modRevision)),
+    count: () => result.count,
+  }
+}
+
+function pageOf(source: Source, selection: Selection, limit: number): ListPage {
+  const entries: Entry[] = []
+  let last: Entry | undefined
+  let cut = false
+  for (const entry of source.entries) {
+    if (limit > 0 && entries.length >= limit) {
+      if (!selection.everything && !selection.matches(entry)) continue
+      cut = true
+      break
+    }
+    if (!selection.everything && !selection.matches(entry)) continue
+    entries.push(entry)
+    last = entry
+  }
+  // The store may have stopped at the limit by itself.
+  const total = selection.everything && limit > 0 ? source.count?.() : undefined
+  if (total !== undefined && total > entries.length) cut = true
+  if (!cut || !last) return { entries, revision: source.revision, more: undefined, remaining: undefined }
+  return {
+    entries,
+    revision: source.revision,
+    more: encodeToken({ revision: source.revision, start: last.key.slice(selection.prefix.length) }),
+    remaining: total === undefined ? undefined : total - entries.length,
+  }
+}
+
+async function sourceFor(backend: Backend, cache: ResourceCache, info: RequestInfo, selection: Selection, limit: number): Promise<Source> {
+  const { query } = info
+  const { prefix, everything } = selection
+  const token = query.get('continue')
+  const revision = parseRevision(query.get('resourceVersion'))
+  if (token) {
+    if (revision !== undefined && revision !== 0) {
+      throw new ApiError('BadRequest', 'specifying resource version is not allowed when using continue')
+    }
+    const position = decodeToken(token)
+    const start = prefix + position.start
+    if (position.revision === -1 || (cache.changed <= position.revision && cache.revision >= position.revision)) {
+      const source = fromCache(cache, prefix, start)
+      return position.revision === -1 ? source : { ...source, revision: position.revision }
+    }
+    try {
+      return await fromStore(backend, cache, { prefix, start, revision: position.revision, limit: everything ? limit : 0 })
+    } catch (error) {
+      if (error instanceof CompactedError) throw new ExpiredError(TOO_OLD, encodeToken({ revision: -1, start: position.start }))
+      throw error
+    }
+  }
+  if (query.get('resourceVersionMatch') === 'Exact' && revision) {
+    if (cache.changed <= revision && cache.revision >= revision) return { ...fromCache(cache, prefix, ''), revision }
+    try {
+      return await fromStore(backend, cache, { prefix, start: '', revision, limit: everything ? limit : 0 })
+    } catch (error) {
+      if (error instanceof CompactedError) throw new ExpiredError(`The resourceVersion for the provided list is too old.`)
+      if (error instanceof FutureRevisionError) await waitForRevision(backend, cache, revision)
+      throw error
+    }
+  }
+  if (revision) await waitForRevision(backend, cache, revision)
+  return fromCache(cache, prefix, '')
+}
+
+export async function listEntries(backend: Backend, type: ResourceType, info: RequestInfo): Promise<ListPage> {
+  const { query } = info
+  checkMatch(query)
+  const selection = selectionOf(type, info)
+  const limitText = query.get('limit')
+  const limit = Number(limitText ?? 0)
+  if (!Number.isSafeInteger(limit)) throw new ApiError('BadRequest', `limit: invalid value ${JSON.stringify(limitText)}`)
+  const cached = query.get('resourceVersion') === '0' && !query.get('continue')
+  const cache = await (cached ? backend.feed.cache(type.storagePrefix) : backend.feed.fresh(type.storagePrefix))
+  const source = await sourceFor(backend, cache, info, selection, Math.max(0, limit))
+  return pageOf(source, selection, Math.max(0, limit))
+}

@@ -1,0 +1,178 @@
+// Questions asked as objects: who is this, may they do that. Nothing is stored.
+import type { JsonObject, PolicyRule, SubjectAccessReviewSpec, TokenReviewSpec } from '../../../api/index.js'
+import { ApiError, asError, type HttpRequest, rfc3339 } from '../../../lib/index.js'
+import { type Authenticator, withAuthenticated } from '../authentication/authenticator.js'
+import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
+import type { Authorizer } from '../authorization/authorizer.js'
+import type { Rbac } from '../authorization/rbac.js'
+import { readObject } from '../http/body.js'
+import type { RequestContext, User } from '../http/context.js'
+import { negotiate } from '../http/negotiate.js'
+import { answer, jsonBytes } from '../http/respond.js'
+import { noSuchMethod, type SpecialHandler, type SpecialHandlers } from '../resources.js'
+
+interface ReviewServices {
+  readonly authorizer: Authorizer
+  readonly rbac: Rbac
+  readonly tokens: ServiceAccountTokens
+  /** Methods that know bearer tokens other than service accounts'. */
+  readonly others: readonly Authenticator[]
+}
+
+/** `review` computes the status from the spec; metadata of the question is not kept. */
+const question =
+  (
+    kind: string,
+    group: string,
+    review: (spec: JsonObject, context: RequestContext, body: JsonObject) => Promise<{ spec?: unknown; status: unknown }>,
+  ): SpecialHandler =>
+  async (context, type, services) => {
+    if (context.info.verb !== 'create') throw noSuchMethod()
+    negotiate(context.request.headers.accept, { table: false, partial: false })
+    const { value } = await readObject(context, services.maxBodyBytes)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ApiError('BadRequest', `the body must be a ${kind}`)
+    if (value.kind !== undefined && value.kind !== kind)
+      throw new ApiError('BadRequest', `${String(value.kind)} in version "v1" cannot be handled as a ${kind}`)
+    const spec = (value.spec ?? {}) as JsonObject
+    const { status, spec: shown = spec } = await review(spec, context, value)
+    const metadata = { creationTimestamp: kind === 'SelfSubjectReview' ? rfc3339(services.backend.clock.now()) : null }
+    return answer(
+      201,
+      jsonBytes({
+        kind,
+        apiVersion: `${group}/${type.version}`,
+        metadata,
+        ...(kind === 'SelfSubjectReview' ? {} : { spec: shown }),
+        status,
+      }),
+    )
+  }
+
+const invalidReview = (kind: string, message: string): ApiError =>
+  new ApiError('Invalid', `${kind}.authorization.k8s.io "" is invalid: ${message}`)
+
+async function access(kind: string, spec: Partial<SubjectAccessReviewSpec>, user: User, authorizer: Authorizer): Promise<unknown> {
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec
+  if (resource && path)
+    throw invalidReview(kind, 'spec.nonResourceAttributes: Invalid value: cannot be specified in combination with resourceAttributes')
+  if (!resource && !path)
+    throw invalidReview(
+      kind,
+      'spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified',
+    )
+  const fields =
+    resource?.fieldSelector?.requirements?.map(({ key, values }) => `${key}=${values?.[0] ?? ''}`).join(',') ??
+    resource?.fieldSelector?.rawSelector
+  const decision = await authorizer.authorize({
+    user,
+    isResource: resource !== undefined,
+    verb: resource?.verb ?? path?.verb ?? '',
+    group: resource?.group ?? '',
+    version: resource?.version ?? '',
+    resource: resource?.resource ?? '',
+    subresource: resource?.subresource ?? '',
+    namespace: resource?.namespace ?? '',
+    name: resource?.name ?? '',
+    path: path?.path ?? '',
+    ...(fields && { fieldSelector: fields }),
+  })
+  return { allowed: decision.allowed, ...(decision.reason && { reason: decision.reason }) }
+}
+
+function namedUser(kind: string, { user = '', groups = [], uid, extra = {} }: Partial<SubjectAccessReviewSpec>): User {
+  if (!user && groups.length === 0)
+    throw invalidReview(kind, 'spec.user: Invalid value: "": at least one of user or group must be specified')
+  return { name: user, groups, extra, ...(uid && { uid }) }
+}
+
+const userInfo = ({ name, uid, groups, extra }: User): unknown => ({
+  username: name,
+  ...(uid && { uid }),
+  ...(groups.length > 0 && { groups }),
+  ...(Object.keys(extra).length > 0 && { extra }),
+})
+
+async function reviewToken(spec: TokenReviewSpec, context: RequestContext, { tokens, others }: ReviewServices): Promise<unknown> {
+  if (!spec.token) throw new ApiError('BadRequest', 'token is required for TokenReview in authentication')
+  const wanted = spec.audiences?.length ? spec.audiences : tokens.defaultAudiences
+  const verified = await tokens.verify(spec.token, wanted)
+  if (verified) return { authenticated: true, user: userInfo(withAuthenticated(verified.user)), audiences: verified.audiences }
+  const request: HttpRequest = { method: 'GET', url: context.request.url, headers: { authorization: `Bearer ${spec.token}` } }
+  try {
+    for (const other of others) {
+      const user = await other(request)
+      if (user) return { authenticated: true, user: userInfo(withAuthenticated(user)), audiences: tokens.defaultAudiences }
+    }
+  } catch (error) {
+    return { user: {}, error: asError(error).message }
+  }
+  return { user: {}, error: '[invalid bearer token, token lookup failed]' }
+}
+
+function splitRules(rules: readonly PolicyRule[]): { resourceRules: unknown[]; nonResourceRules: unknown[] } {
+  const resourceRules: unknown[] = []
+  const nonResourceRules: unknown[] = []
+  for (const { verbs, apiGroups, resources, resourceNames, nonResourceURLs } of rules) {
+    if (resources?.length)
+      resourceRules.push({ verbs, apiGroups: apiGroups ?? [], resources, ...(resourceNames?.length && { resourceNames }) })
+    if (nonResourceURLs?.length) nonResourceRules.push({ verbs, nonResourceURLs })
+  }
+  return { resourceRules, nonResourceRules }
+}
+
+const AUTHZ = 'authorization.k8s.io'
+const AUTHN = 'authentication.k8s.io'
+
+export function reviewHandlers(services: ReviewServices): SpecialHandlers {
+  const { authorizer, rbac } = services
+  return new Map<string, SpecialHandler>([
+    [
+      `${AUTHZ}/subjectaccessreviews`,
+      question('SubjectAccessReview', AUTHZ, async (spec) => ({
+        status: await access('SubjectAccessReview', spec, namedUser('SubjectAccessReview', spec), authorizer),
+      })),
+    ],
+    [
+      `${AUTHZ}/localsubjectaccessreviews`,
+      question('LocalSubjectAccessReview', AUTHZ, async (spec, { info }) => {
+        const { namespace } = (spec.resourceAttributes ?? {}) as { namespace?: string }
+        if (namespace !== info.namespace) {
+          throw new ApiError('BadRequest', `spec.resourceAttributes.namespace must match namespace: ${info.namespace}`)
+        }
+        return { status: await access('LocalSubjectAccessReview', spec, namedUser('LocalSubjectAccessReview', spec), authorizer) }
+      }),
+    ],
+    [
+      `${AUTHZ}/selfsubjectaccessreviews`,
+      question('SelfSubjectAccessReview', AUTHZ, async (spec, { user }) => ({
+        status: await access('SelfSubjectAccessReview', spec, user, authorizer),
+      })),
+    ],
+    [
+      `${AUTHZ}/selfsubjectrulesreviews`,
+      question('SelfSubjectRulesReview', AUTHZ, async (spec, { user }) => {
+        const namespace = typeof spec.namespace === 'string' ? spec.namespace : ''
+        if (!namespace) throw new ApiError('BadRequest', 'no namespace on request')
+        const { rules, problems } = await rbac.rulesFor(user, namespace)
+        return {
+          spec: {},
+          status: {
+            ...splitRules(rules),
+            incomplete: problems.length > 0,
+            ...(problems.length > 0 && { evaluationError: problems.join(', ') }),
+          },
+        }
+      }),
+    ],
+    [
+      `${AUTHN}/tokenreviews`,
+      question('TokenReview', AUTHN, async (spec, context) => ({
+        status: await reviewToken(spec as unknown as TokenReviewSpec, context, services),
+      })),
+    ],
+    [
+      `${AUTHN}/selfsubjectreviews`,
+      question('SelfSubjectReview', AUTHN, async (_spec, { user }) => ({ status: { userInfo: userInfo(user) } })),
+    ],
+  ])
+}

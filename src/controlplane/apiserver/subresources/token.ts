@@ -1,0 +1,93 @@
+// serviceaccounts/token: a fresh token, bound to a pod, a secret or a node.
+import { type JsonObject, Node, notFoundError, Pod, Secret, ServiceAccount, type TokenRequestSpec } from '../../../api/index.js'
+import { ApiError, rfc3339 } from '../../../lib/index.js'
+import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
+import { typeFor } from '../bootstrap.js'
+import { readObject } from '../http/body.js'
+import { answer, jsonBytes } from '../http/respond.js'
+import { createReader, type Reader } from '../registry/backend.js'
+import { noSuchMethod, type SpecialHandler } from '../resources.js'
+
+const SHORTEST = 600
+const LONGEST = 2 ** 32
+
+const invalid = (field: string, value: unknown, message: string): ApiError =>
+  new ApiError(
+    'Invalid',
+    `TokenRequest.authentication.k8s.io "" is invalid: ${field}: Invalid value: ${JSON.stringify(value)}: ${message}`,
+    {
+      details: {
+        kind: 'TokenRequest',
+        group: 'authentication.k8s.io',
+        causes: [{ reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: ${message}`, field }],
+      },
+    },
+  )
+
+interface Bound {
+  readonly pod?: { readonly name: string; readonly uid: string }
+  readonly secret?: { readonly name: string; readonly uid: string }
+  readonly node?: { readonly name: string; readonly uid: string }
+}
+
+async function boundTo(reference: TokenRequestSpec['boundObjectRef'], account: ServiceAccount, reader: Reader): Promise<Bound> {
+  if (!reference) return {}
+  const { kind, apiVersion, name = '', uid } = reference
+  const namespace = account.metadata.namespace ?? ''
+  const kinds = { Pod, Secret, Node } as const
+  const wanted = kinds[kind as keyof typeof kinds]
+  if (!wanted || apiVersion !== 'v1')
+    throw new ApiError(
+      'BadRequest',
+      `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to object ${kind ?? ''}, ${apiVersion ?? ''}`,
+    )
+  const found = await reader.find<Pod | Secret | Node>(wanted as never, kind === 'Node' ? '' : namespace, name)
+  if (!found) throw notFoundError(typeFor(wanted as never), name)
+  if (uid && uid !== found.metadata.uid) {
+    throw new ApiError(
+      'Conflict',
+      `Operation cannot be fulfilled on ${wanted.plural} ${JSON.stringify(name)}: the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`,
+    )
+  }
+  const own = { name, uid: found.metadata.uid ?? '' }
+  if (kind === 'Secret') return { secret: own }
+  if (kind === 'Node') return { node: own }
+  const { spec } = found as Pod
+  if (spec?.serviceAccountName !== account.metadata.name) {
+    throw new ApiError(
+      'BadRequest',
+      `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to pod running with different serviceaccount name.`,
+    )
+  }
+  const node = spec?.nodeName ? await reader.find(Node, '', spec.nodeName) : undefined
+  return { pod: own, ...(node && { node: { name: node.metadata.name, uid: node.metadata.uid ?? '' } }) }
+}
+
+export const requestToken =
+  (tokens: ServiceAccountTokens): SpecialHandler =>
+  async (context, _type, services) => {
+    if (context.info.verb !== 'create') throw noSuchMethod()
+    const { name, namespace } = context.info
+    const reader = createReader(services.backend.feed)
+    const account = await reader.find(ServiceAccount, namespace, name)
+    if (!account) throw notFoundError(typeFor(ServiceAccount), name)
+    const { value } = await readObject(context, services.maxBodyBytes)
+    const spec = ((value as JsonObject | null)?.spec ?? {}) as Partial<TokenRequestSpec>
+    const seconds = spec.expirationSeconds ?? 3600
+    if (!Number.isSafeInteger(seconds) || seconds < SHORTEST)
+      throw invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 10 minutes')
+    if (seconds > LONGEST) throw invalid('spec.expirationSeconds', seconds, 'may not specify a duration larger than 2^32 seconds')
+    const audiences = spec.audiences?.length ? spec.audiences : tokens.defaultAudiences
+    const bound = await boundTo(spec.boundObjectRef, account, reader)
+    const { token, expires } = tokens.issue({ account, audiences, seconds, ...bound })
+    return answer(
+      201,
+      jsonBytes({
+        kind: 'TokenRequest',
+        apiVersion: 'authentication.k8s.io/v1',
+        metadata: { name, namespace, creationTimestamp: rfc3339(services.backend.clock.now()) },
+        spec: { audiences, expirationSeconds: seconds, boundObjectRef: spec.boundObjectRef ?? null },
+        status: { token, expirationTimestamp: rfc3339(expires) },
+      }),
+    )
+  }
