@@ -2,5 +2,6 @@
 
 export * from './compactor.js'
 export * from './encrypting.js'
+export * from './etcd/etcd.js'
 export * from './lmdb.js'
 export * from './store.js'

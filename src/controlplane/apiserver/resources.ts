@@ -17,7 +17,7 @@ import {
   successStatus,
 } from '../../api/index.js'
 import { ApiError, type HttpResponse, rfc3339 } from '../../lib/index.js'
-import { bodyBytes, contentType, readObject, type WriteQuery, writeQuery } from './http/body.js'
+import { bodyBytes, contentType, parseBody, readObject, type WriteQuery, writeQuery } from './http/body.js'
 import type { RequestContext } from './http/context.js'
 import { presentList, presentObject, watchPresentation } from './http/present.js'
 import { answer, jsonBytes } from './http/respond.js'
@@ -101,7 +101,8 @@ async function create(context: RequestContext, type: ResourceType, services: Res
 }
 
 function checkName(type: ResourceType, { info }: RequestContext, object: JsonObject): JsonObject {
-  const metadata = (object.metadata ??= {}) as JsonObject
+  object.metadata ??= {}
+  const metadata = object.metadata as JsonObject
   const { name, namespace } = metadata
   if (name === undefined || name === '') metadata.name = info.name
   else if (name !== info.name) {
@@ -273,7 +274,7 @@ async function patch(context: RequestContext, type: ResourceType, services: Reso
 async function deletionOptions(context: RequestContext, limit: number): Promise<DeletionOptions & { readonly dryRun: boolean }> {
   const { query } = context.info
   const bytes = await bodyBytes(context, limit)
-  const body = bytes.length > 0 ? decodeBody(bytes, contentType(context)).value : {}
+  const body = bytes.length > 0 ? (await parseBody(bytes, contentType(context))).value : {}
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new ApiError('BadRequest', 'DeleteOptions must be an object')
   if (body.kind !== undefined && body.kind !== 'DeleteOptions') {
     throw new ApiError(

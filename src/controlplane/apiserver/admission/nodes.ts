@@ -11,7 +11,8 @@ export const taintNodesByCondition: AdmissionPlugin = {
   name: 'TaintNodesByCondition',
   admit({ operation, type, subresource, object }) {
     if (operation !== 'CREATE' || type.group !== '' || type.plural !== 'nodes' || subresource !== '' || !object) return
-    const spec = (object.spec ??= {}) as JsonObject
+    object.spec ??= {}
+    const spec = object.spec as JsonObject
     const taints = (spec.taints ?? []) as JsonObject[]
     if (taints.some(({ key, effect }) => key === NOT_READY && effect === 'NoSchedule')) return
     spec.taints = [...taints, { key: NOT_READY, effect: 'NoSchedule' }]

@@ -3,6 +3,8 @@ import { type Body, decodeBody, type FieldValidation, mediaTypeOf, parseFieldVal
 import { ApiError, readBody } from '../../../lib/index.js'
 import type { RequestContext } from './context.js'
 
+const PROTOBUF = 'application/vnd.kubernetes.protobuf'
+
 export async function bodyBytes({ request }: RequestContext, limit: number): Promise<Uint8Array> {
   const announced = Number(request.headers['content-length'] ?? 0)
   const tooLarge = (): ApiError => new ApiError('RequestEntityTooLarge', `Request entity too large: limit is ${limit}`)
@@ -16,9 +18,16 @@ export async function bodyBytes({ request }: RequestContext, limit: number): Pro
 
 export const contentType = ({ request }: RequestContext): string => mediaTypeOf(request.headers['content-type'] ?? '')
 
-export async function readObject(context: RequestContext, limit: number): Promise<Body> {
-  return decodeBody(await bodyBytes(context, limit), contentType(context))
+/** In whatever form the client writes. */
+export async function parseBody(bytes: Uint8Array, mediaType: string): Promise<Body> {
+  if (mediaType !== PROTOBUF) return decodeBody(bytes, mediaType)
+  // Half a table of field numbers: loaded when the first client speaks protobuf.
+  const { decodeProtobuf } = await import('./protobuf.js')
+  return decodeProtobuf(bytes)
 }
+
+export const readObject = async (context: RequestContext, limit: number): Promise<Body> =>
+  parseBody(await bodyBytes(context, limit), contentType(context))
 
 export interface WriteQuery {
   readonly dryRun: boolean

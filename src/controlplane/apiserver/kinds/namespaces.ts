@@ -8,7 +8,8 @@ export const namespaceHooks: KindHooks = {
     const metadata = object.metadata as JsonObject
     if (metadata.name) metadata.labels = { ...(metadata.labels as JsonObject | undefined), 'kubernetes.io/metadata.name': metadata.name }
     if (previous) return
-    const spec = (object.spec ??= {}) as JsonObject
+    object.spec ??= {}
+    const spec = object.spec as JsonObject
     const finalizers = (spec.finalizers ?? []) as string[]
     if (!finalizers.includes('kubernetes')) spec.finalizers = [...finalizers, 'kubernetes']
   },

@@ -116,8 +116,6 @@ export async function openWatch(
     : feed.fresh(type.storagePrefix))
   if (revision) {
     await waitForRevision(backend, cache, revision)
-    const compacted = await backend.store.compactRevision()
-    if (!query.initialEvents && revision < compacted) throw tooOld(revision, compacted)
   }
 
   const cleanups: (() => void)[] = []
