@@ -1,3 +1,4 @@
+/* biome-ignore-all lint/suspicious/noExplicitAny: answers of the API are looked at field by field */
 // An API server over a store in a folder of its own, spoken to without a socket.
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'

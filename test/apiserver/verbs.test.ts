@@ -1,3 +1,4 @@
+/* biome-ignore-all lint/suspicious/noExplicitAny: answers of the API are looked at field by field */
 // The verbs, through the handler and without a socket.
 import t from 'tap'
 import { configMap, defaultAccount, pod, startServer } from './harness.js'

@@ -75,23 +75,26 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
   const revision = async (): Promise<number> =>
     headerRevision(await connection.call(`${KV}/Range`, rangeRequest({ key: '\0', countOnly: true }), { readOnly: true }))
 
-  /** Only a watch that comes too late is told where history begins. */
-  const compactRevision = (): Promise<number> =>
-    new Promise((resolve, reject) => {
+  /** Whether there was a compaction, a read of the first revision tells; up to where, only a watch that comes too late. */
+  const compactRevision = async (): Promise<number> => {
+    try {
+      await connection.call(`${KV}/Range`, rangeRequest({ key: '\0', revision: 1, countOnly: true }), { readOnly: true })
+      return 0
+    } catch (error) {
+      if (codeOf(error) !== GRPC.outOfRange) throw error
+    }
+    return new Promise((resolve, reject) => {
       const stream = connection.stream('/etcdserverpb.Watch/Watch')
       stream.on('error', (error) => (codeOf(error) === GRPC.cancelled ? undefined : reject(error)))
       stream.on('data', (bytes: Buffer) => {
-        const { created, canceled, compactRevision: oldest } = readWatch(bytes)
-        if (created && !canceled && oldest === 0) {
-          // Not compacted so far: nothing would come for a while.
-          stream.write(watchProgress())
-          return
-        }
+        const { canceled, compactRevision: oldest } = readWatch(bytes)
+        if (!canceled) return
         stream.cancel()
         resolve(oldest)
       })
       stream.write(watchCreate('\0', '', 1))
     })
+  }
 
   const encodeOperation = (one: TxnOperation): Buffer =>
     one.type === 'put' ? operation('put', putRequest(one.key, one.value, one.lease ?? 0)) : operation('delete', deleteRequest(one.key))

@@ -1,8 +1,8 @@
 // What is no resource: discovery, OpenAPI, version, health, metrics, keys of tokens.
 import { createHash } from 'node:crypto'
-import { discoveryDocuments, openApiV2, openApiV3 } from '../../../api/index.js'
 import type { HttpHeaders, HttpResponse } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
+import { discoveryDocuments, openApiV2, openApiV3 } from '../interim.js'
 import type { TypeRegistry } from '../registry/backend.js'
 import { noSuchMethod, noSuchResource } from '../resources.js'
 import { VERSION } from '../version.js'

@@ -46,7 +46,7 @@ export async function presentObject(
       now: clock.now(),
       includeObject: includeObject(context),
       version: form.tableVersion,
-      resourceVersion: object().metadata.resourceVersion ?? '',
+      metadata: { resourceVersion: object().metadata.resourceVersion ?? '' },
     })
     return encode(status, encodeJson(table), form)
   }
@@ -90,7 +90,7 @@ export async function presentList(context: RequestContext, type: ResourceType, p
       now: clock.now(),
       includeObject: includeObject(context),
       version: form.tableVersion,
-      ...(metadata as { resourceVersion: string }),
+      metadata,
     })
     return encode(200, encodeJson(table), form)
   }
@@ -125,7 +125,7 @@ export function watchPresentation(context: RequestContext, type: ResourceType, c
         now: clock.now(),
         includeObject: include,
         version: form.tableVersion,
-        resourceVersion: String(entry.revision),
+        metadata: { resourceVersion: String(entry.revision) },
       }),
     )
   if (form.as === 'Table') {
