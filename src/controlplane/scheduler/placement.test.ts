@@ -94,7 +94,7 @@ t.test('required anti-affinity, both ways', async (t) => {
 })
 
 t.test('required affinity: the first of a group may go anywhere, the rest follow', async (t) => {
-  const zone = (name: string, value: string): Node => node(name, { labels: { zone: value } })
+  const zone = (name: string, value: string): Node => node(name, { cpu: '100', labels: { zone: value } })
   const { put } = cluster(zone('a', '1'), zone('b', '2'), zone('c', '3'))
   const together = {
     affinity: {

@@ -1,19 +1,12 @@
 // Evicts pods from nodes whose NoExecute taints they do not tolerate, or no longer.
-import { Node, Pod, type Taint, type Toleration } from '../../../api/index.js'
+import { Node, Pod, type Taint } from '../../../api/index.js'
 import { rfc3339 } from '../../../lib/index.js'
 import { isDeleting, keyOf, millis, nameOf, sameJson, uidOf } from '../objects.js'
 import { isFinished } from '../pods.js'
 import type { Context, Controller, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { disrupted } from './disruption.js'
-
-export function tolerates(toleration: Toleration, taint: Taint): boolean {
-  if (toleration.effect && toleration.effect !== taint.effect) return false
-  if (toleration.key && toleration.key !== taint.key) return false
-  const operator = toleration.operator || 'Equal'
-  if (operator === 'Exists') return true
-  return operator === 'Equal' && Boolean(toleration.key) && (toleration.value ?? '') === (taint.value ?? '')
-}
+import { tolerates } from './tolerations.js'
 
 export type Eviction = { readonly evict: 'never' } | { readonly evict: 'at'; readonly at: number }
 

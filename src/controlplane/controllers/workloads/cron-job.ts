@@ -1,0 +1,196 @@
+// CronJobs: a Job at each time that a schedule names.
+import { CronJob, type CronJobStatus, Job, type ObjectReference } from '../../../api/index.js'
+import { explain, isStatus, rfc3339 } from '../../../lib/index.js'
+import { byAge, compact, controllerReference, isDeleting, millis, nameOf, sameJson, uidOf } from '../objects.js'
+import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
+import { isTimeZone, nextTime, parseSchedule, type Schedule } from './cron-schedule.js'
+import { isJobFinished, jobCondition } from './job-plan.js'
+import { isTerminatingNamespace } from './replicas.js'
+
+const SCHEDULED = 'batch.kubernetes.io/cronjob-scheduled-timestamp'
+/** More missed times than this say that something is wrong with the clock or the schedule. */
+const TOO_MANY = 100
+
+export interface Due {
+  /** The latest time that has passed and for which there is no Job yet. */
+  readonly time: number | undefined
+  /** How many were missed, at most one more than TOO_MANY. */
+  readonly missed: number
+  readonly next: number | undefined
+}
+
+/** Which times have passed since the last Job (or since the CronJob was made). */
+export function planDue(cron: CronJob, schedule: Schedule, now: number): Due {
+  const zone = cron.spec?.timeZone ?? 'UTC'
+  let since = millis(cron.status?.lastScheduleTime) || millis(cron.metadata.creationTimestamp)
+  const deadline = cron.spec?.startingDeadlineSeconds
+  if (deadline !== undefined) since = Math.max(since, now - deadline * 1000)
+  let time: number | undefined
+  let missed = 0
+  let next = nextTime(schedule, since, zone)
+  while (next !== undefined && next <= now) {
+    time = next
+    missed++
+    // Far behind: the latest time is what matters, so begin near the present.
+    if (missed > TOO_MANY) {
+      const step = schedule.everyMs ?? 60_000
+      next = nextTime(schedule, Math.max(next, now - Math.max(step, 3_600_000) - 1), zone)
+      let latest = time
+      while (next !== undefined && next <= now) {
+        latest = next
+        next = nextTime(schedule, next, zone)
+      }
+      return { time: latest, missed, next }
+    }
+    next = nextTime(schedule, next, zone)
+  }
+  return { time, missed, next }
+}
+
+export function planCronJobJob(cron: CronJob, time: number): Job {
+  const template = cron.spec?.jobTemplate
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: compact({
+      // The name says the time: two controllers cannot make it twice.
+      name: `${cron.metadata.name}-${Math.floor(time / 60_000)}`,
+      namespace: cron.metadata.namespace,
+      labels: template?.metadata?.labels,
+      annotations: { ...template?.metadata?.annotations, [SCHEDULED]: rfc3339(time) },
+      ownerReferences: [controllerReference(CronJob, cron)],
+    }),
+    ...(template?.spec ? { spec: template.spec } : {}),
+  }
+}
+
+const startOf = (job: Job): number => millis(job.status?.startTime) || millis(job.metadata.creationTimestamp)
+
+/** Finished Jobs beyond the limits, oldest first. */
+export function planHistory(cron: CronJob, jobs: readonly Job[]): readonly Job[] {
+  const over = (type: 'Complete' | 'Failed', limit: number | undefined): Job[] => {
+    if (limit === undefined) return []
+    const ended = jobs.filter((job) => jobCondition(job, type)?.status === 'True').sort((a, b) => startOf(a) - startOf(b) || byAge(a, b))
+    return ended.slice(0, Math.max(0, ended.length - limit))
+  }
+  return [...over('Complete', cron.spec?.successfulJobsHistoryLimit), ...over('Failed', cron.spec?.failedJobsHistoryLimit)]
+}
+
+const referenceTo = (job: Job): ObjectReference => ({
+  apiVersion: 'batch/v1',
+  kind: 'Job',
+  namespace: job.metadata.namespace,
+  name: job.metadata.name,
+  uid: job.metadata.uid,
+  resourceVersion: job.metadata.resourceVersion,
+})
+
+function scheduleOf({ events }: Context, cron: CronJob): Schedule | undefined {
+  const zone = cron.spec?.timeZone
+  if (zone !== undefined && !isTimeZone(zone)) {
+    events.warning(cron, 'UnknownTimeZone', `invalid timeZone: "${zone}": unknown time zone ${zone}`)
+    return undefined
+  }
+  try {
+    return parseSchedule(cron.spec?.schedule ?? '')
+  } catch (error) {
+    events.warning(cron, 'UnparseableSchedule', `unparseable schedule: "${cron.spec?.schedule}" : ${explain(error)}`)
+    return undefined
+  }
+}
+
+async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | undefined> {
+  const { cache, client, clock, events } = context
+  const cron = cache.get(CronJob, key)
+  if (!cron || isDeleting(cron)) return undefined
+  const jobs = cache.ownedBy(Job, uidOf(cron))
+  const status = follow(context, cron, jobs)
+  const write = async (next: CronJobStatus): Promise<void> => {
+    const wanted = compact({ ...next, active: next.active && next.active.length > 0 ? next.active : undefined })
+    if (!sameJson(wanted, cron.status)) await client.updateStatus(CronJob, { ...cron, status: wanted })
+  }
+  for (const old of planHistory(cron, jobs)) {
+    await client.delete(Job, nameOf(old), { propagationPolicy: 'Background', preconditions: { uid: uidOf(old) } })
+    events.normal(cron, 'SuccessfulDelete', `Deleted job ${old.metadata.name}`)
+  }
+  const schedule = cron.spec?.suspend ? undefined : scheduleOf(context, cron)
+  if (!schedule) {
+    await write(status)
+    return undefined
+  }
+  const due = planDue(cron, schedule, clock.now())
+  const after: Outcome | undefined = due.next === undefined ? undefined : { requeueAfterMs: Math.max(100, due.next - clock.now() + 100) }
+  if (due.missed > TOO_MANY) {
+    events.warning(
+      cron,
+      'TooManyMissedTimes',
+      'too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew',
+    )
+  }
+  if (due.time === undefined) {
+    await write(status)
+    return after
+  }
+  await write(await start(context, cron, jobs, status, due.time))
+  return after
+}
+
+/** Which Jobs are running still, and which have ended since. */
+function follow({ events }: Context, cron: CronJob, jobs: readonly Job[]): CronJobStatus {
+  const byUid = new Map(jobs.map((job) => [uidOf(job), job]))
+  let lastSuccessfulTime = cron.status?.lastSuccessfulTime
+  const active: ObjectReference[] = []
+  for (const reference of cron.status?.active ?? []) {
+    const job = byUid.get(reference.uid ?? '')
+    if (!job) continue
+    if (!isJobFinished(job)) active.push(reference)
+    else {
+      const condition = jobCondition(job, 'Complete')?.status === 'True' ? 'Complete' : 'Failed'
+      events.normal(cron, 'SawCompletedJob', `Saw completed job: ${job.metadata.name}, condition: ${condition}`)
+    }
+  }
+  for (const job of jobs) {
+    if (!isJobFinished(job) && !active.some((reference) => reference.uid === uidOf(job))) active.push(referenceTo(job))
+    const ended = jobCondition(job, 'Complete')?.status === 'True' ? job.status?.completionTime : undefined
+    if (ended && millis(ended) > millis(lastSuccessfulTime)) lastSuccessfulTime = ended
+  }
+  return { ...cron.status, active, lastSuccessfulTime }
+}
+
+/** Makes the Job of `time`, as far as the others that run allow it. */
+async function start(context: Context, cron: CronJob, jobs: readonly Job[], status: CronJobStatus, time: number): Promise<CronJobStatus> {
+  const { client, events } = context
+  const wanted = planCronJobJob(cron, time)
+  const scheduled = { ...status, lastScheduleTime: rfc3339(time) }
+  const existing = jobs.find((job) => job.metadata.name === wanted.metadata.name)
+  if (existing) return scheduled
+  const running = jobs.filter((job) => !isJobFinished(job))
+  if (running.length > 0 && cron.spec?.concurrencyPolicy === 'Forbid') {
+    events.normal(cron, 'JobAlreadyActive', 'Not starting job because prior execution is running and concurrency policy is Forbid')
+    return status
+  }
+  let active = status.active ?? []
+  if (cron.spec?.concurrencyPolicy === 'Replace') {
+    for (const job of running) {
+      await client.delete(Job, nameOf(job), { propagationPolicy: 'Background', preconditions: { uid: uidOf(job) } })
+      events.normal(cron, 'SuccessfulDelete', `Deleted job ${job.metadata.name}`)
+      active = active.filter((reference) => reference.uid !== uidOf(job))
+    }
+  }
+  try {
+    const made = await client.create(Job, wanted)
+    events.normal(cron, 'SuccessfulCreate', `Created job ${made.metadata.name}`)
+    return { ...scheduled, active: [...active, referenceTo(made)] }
+  } catch (error) {
+    if (isStatus(error, 'AlreadyExists') || isTerminatingNamespace(error)) return { ...scheduled, active }
+    events.warning(cron, 'FailedCreate', `Error creating job: ${explain(error)}`)
+    throw error
+  }
+}
+
+export const cronJob: Controller = {
+  name: 'cronjob',
+  for: CronJob,
+  owns: [Job],
+  reconcile,
+}
