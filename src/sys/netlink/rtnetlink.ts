@@ -162,8 +162,8 @@ export class Network {
   }
 
   deleteRoute(route: routes.Route): boolean {
-    // Scope "nowhere" fits every scope.
-    const any = { ...route, scope: route.scope ?? ('nowhere' as const) }
+    // Scope "nowhere" fits every scope, protocol 0 whoever made it.
+    const any = { ...route, scope: route.scope ?? ('nowhere' as const), protocol: route.protocol ?? 0 }
     return this.remove(routes.RTM_DELROUTE, 'delete route to', route.to, (w) => routes.writeRoute(w, any))
   }
 
