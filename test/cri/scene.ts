@@ -43,6 +43,8 @@ export interface Scene {
   open(): Promise<Daemon>
   readonly bridge: string
   pod(name: string, more?: Partial<PodSandboxConfig>): PodSandboxConfig
+  /** As if the machine had been started anew since. */
+  pretendReboot(): void
   /** Removes every pod, and the folders. */
   end(): Promise<void>
 }
@@ -198,6 +200,14 @@ export async function scene(): Promise<Scene> {
       ...more,
       linux: { cgroupParent: cgroup, ...more.linux },
     }),
+    pretendReboot() {
+      for (const kind of ['sandboxes', 'containers']) {
+        for (const name of readdirSync(join(dir, 'cri', kind))) {
+          const path = join(dir, 'cri', kind, name)
+          writeFileSync(path, readFileSync(path, 'utf8').replace(/"bootId":"[^"]*"/, '"bootId":"another"'))
+        }
+      }
+    },
     async end() {
       const { cri, close } = await open()
       for (const { id } of await cri.listPodSandbox()) await cri.removePodSandbox(id)
@@ -258,3 +268,33 @@ export const exited = (cri: Cri, id: string): Promise<ContainerStatus> =>
     const { status } = await cri.containerStatus(id)
     return status.state === 'CONTAINER_EXITED' ? status : undefined
   })
+
+/** What should not be there when there is no pod: mounts, namespaces, folders, snapshots, cgroups, addresses, links, processes. */
+export async function leftovers(s: Scene): Promise<readonly string[]> {
+  const found: string[] = []
+  const inFolder = (...parts: readonly string[]): void => {
+    const path = join(s.dir, ...parts)
+    if (existsSync(path)) found.push(...readdirSync(path).map((name) => join(...parts, name)))
+  }
+  for (const folder of ['sandboxes', 'containers', 'netns']) inFolder('run', folder)
+  for (const folder of ['sandboxes', 'containers', 'spools']) inFolder('cri', folder)
+  inFolder('runtime')
+  inFolder('images', 'snapshots')
+  for (const line of readFileSync('/proc/mounts', 'utf8').split('\n')) if (line.includes(` ${s.dir}/`)) found.push(`mount ${line}`)
+  const leases = join(s.dir, 'ipam', `net-${s.bridge}`)
+  if (existsSync(leases))
+    found.push(
+      ...readdirSync(leases)
+        .filter((name) => /^\d+\.\d+/.test(name))
+        .map((name) => `address ${name}`),
+    )
+  withNetwork(undefined, (network) => {
+    for (const { name } of network.links()) if (name.startsWith('veth')) found.push(`link ${name}`)
+  })
+  for (const name of readdirSync('/sys/fs/cgroup')) {
+    const path = join('/sys/fs/cgroup', name, cgroup)
+    if (existsSync(path))
+      for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) found.push(join(path, entry.name))
+  }
+  return found
+}
