@@ -1,4 +1,5 @@
 // What the parts of the CRI share: what was passed in, what is known, and the questions all of them ask of it.
+import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import type { ImageStore } from '../image/index.js'
 import { type Clock, keyedLock, type Logger, type Random } from '../lib/index.js'
@@ -83,6 +84,9 @@ export interface Engine extends CriOptions {
 }
 
 export function createEngine(options: CriOptions): Engine {
+  const stopping = new AbortController()
+  // Every sandbox and container listens.
+  setMaxListeners(0, stopping.signal)
   return {
     ...options,
     sandboxes: openRecords<SandboxRecord>(join(options.root, 'sandboxes')),
@@ -92,7 +96,7 @@ export function createEngine(options: CriOptions): Engine {
     events: createEvents(),
     lock: keyedLock(),
     making: new Map(),
-    stopping: new AbortController(),
+    stopping,
   }
 }
 
