@@ -1,0 +1,222 @@
+// The CRI as others use it: gRPC on the socket, streams by WebSocket and SPDY. Needs root.
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import type { Message } from '../../src/cri/grpc/codec.js'
+import { serveCri, serveStreams } from '../../src/cri/index.js'
+import { systemClock, systemRandom } from '../../src/lib/index.js'
+import { criClient } from './client.js'
+import { IMAGE, options, scene, testLog, until } from './scene.js'
+
+/** What a client of remotecommand v4 and v5 does with the channels. */
+function channels(
+  url: string,
+  protocol: string,
+): { socket: WebSocket; texts: string[]; closed: Promise<unknown>; send(channel: number, text: string): void } {
+  const socket = new WebSocket(url.replace('http:', 'ws:'), [protocol])
+  const texts: string[] = []
+  socket.on('message', (data: Buffer) => {
+    const channel = data[0] ?? 0
+    texts[channel] = (texts[channel] ?? '') + data.subarray(1).toString()
+  })
+  return {
+    socket,
+    texts,
+    closed: once(socket, 'close'),
+    send: (channel, text) => socket.send(Buffer.concat([Buffer.from([channel]), Buffer.from(text)])),
+  }
+}
+
+t.test('grpc', options, async (t) => {
+  const s = await scene()
+  const daemon = await s.open()
+  const streams = await serveStreams({ cri: daemon.cri, clock: systemClock, random: systemRandom, log: testLog })
+  const socket = join(s.dir, 'cri.sock')
+  const server = await serveCri({ cri: daemon.cri, urls: streams.urls, socket, log: testLog })
+  const client = criClient(socket)
+  t.teardown(async () => {
+    client.close()
+    await server.close()
+    streams.close()
+    daemon.close()
+    await s.end()
+  })
+  const config = s.pod('wire')
+  const events: Message[] = []
+  const stop = client.events((event) => events.push(event))
+  // The stream is open when the first event of a later call comes; nothing says so before.
+  let podSandboxId = ''
+  let containerId = ''
+
+  t.test('version, status, configuration; the socket is for root', async (t) => {
+    t.match(await client.call('Version', { version: 'v1' }), { runtimeName: 'knarr', runtimeApiVersion: 'v1' })
+    const status = await client.call('Status', { verbose: true })
+    t.match(status, {
+      status: {
+        conditions: [
+          { type: 'RuntimeReady', status: true },
+          { type: 'NetworkReady', status: true },
+        ],
+      },
+    })
+    t.match(status.runtimeHandlers, [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }])
+    t.match(await client.call('RuntimeConfig'), { linux: { cgroupDriver: 'CGROUPFS' } })
+    t.equal(statSync(socket).mode & 0o777, 0o600)
+  })
+
+  t.test('a pod from beginning to end', async (t) => {
+    podSandboxId = (await client.call('RunPodSandbox', { config })).podSandboxId as string
+    const container = {
+      metadata: { name: 'main' },
+      image: { image: IMAGE },
+      command: ['sleep', '1000'],
+      logPath: 'main.log',
+      labels: { app: 'x' },
+    }
+    containerId = (await client.call('CreateContainer', { podSandboxId, config: container, sandboxConfig: config })).containerId as string
+    await client.call('StartContainer', { containerId })
+    t.match((await client.call('ListContainers', { filter: { labelSelector: { app: 'x' } } })).containers, [
+      { id: containerId, state: 'CONTAINER_RUNNING' },
+    ])
+    t.strictSame((await client.call('ListContainers', { filter: { labelSelector: { app: 'y' } } })).containers, [])
+    t.strictSame((await client.call('ListContainers', { filter: { state: 'CONTAINER_EXITED' } })).containers, [])
+    t.match((await client.call('ListPodSandbox', { filter: { id: podSandboxId.slice(0, 12) } })).items, [
+      { id: podSandboxId, state: 'SANDBOX_READY' },
+    ])
+    t.match(await client.call('PodSandboxStatus', { podSandboxId }), {
+      status: { network: { ip: /^10\./ } },
+      containersStatuses: [{ id: containerId }],
+    })
+    const sync = await client.call('ExecSync', { containerId, cmd: ['sh', '-c', 'echo hi; exit 2'] })
+    t.match({ ...sync, stdout: String(sync.stdout) }, { stdout: 'hi\n', exitCode: 2 })
+  })
+
+  t.test('images', async (t) => {
+    t.match((await client.call('ListImages')).images, [{ repoTags: [IMAGE] }])
+    t.match((await client.call('ImageStatus', { image: { image: IMAGE } })).image, { repoTags: [IMAGE], size: Number })
+    t.equal((await client.call('ImageStatus', { image: { image: 'test.local/none:1' } })).image, undefined)
+    t.match((await client.call('ImageFsInfo')).imageFilesystems, [{ fsId: { mountpoint: String } }])
+    await t.rejects(client.call('PullImage', { image: { image: '127.0.0.1:1/none:1' } }), /127\.0\.0\.1:1/)
+    await t.rejects(client.call('RemoveImage', { image: { image: IMAGE } }), { code: 9 }, 'in use')
+    await client.call('RemoveImage', { image: { image: 'test.local/none:1' } })
+  })
+
+  t.test('errors have codes and sentences', async (t) => {
+    await t.rejects(client.call('ContainerStatus', { containerId: 'f00' }), { code: 5, details: /"f00" not found/ })
+    await t.rejects(client.call('RunPodSandbox', {}), { code: 3, details: /no config/ })
+    await t.rejects(client.call('RunPodSandbox', { config, runtimeHandler: 'other' }), { code: 3, details: /no runtime for "other"/ })
+    await t.rejects(client.call('RunPodSandbox', { config }), { code: 6 })
+    await t.rejects(client.call('StartContainer', { containerId }), { code: 9 })
+    await t.rejects(client.call('CheckpointContainer', { containerId, location: '/tmp/x' }), { code: 12 })
+    await t.rejects(client.call('Exec', { containerId, cmd: ['true'], tty: true, stdout: true, stderr: true }), { code: 3 })
+  })
+
+  t.test('stats', async (t) => {
+    t.match(await client.call('ContainerStats', { containerId }), {
+      stats: { attributes: { id: containerId }, cpu: { usageCoreNanoSeconds: Number }, memory: { workingSetBytes: Number } },
+    })
+    const pods = (await client.call('ListPodSandboxStats')).stats as Message[]
+    t.match(pods, [{ linux: { network: { defaultInterface: { name: 'eth0' } }, containers: [{ attributes: { id: containerId } }] } }])
+    t.ok(((await client.call('ListMetricDescriptors')).descriptors as unknown[]).length > 0)
+    t.match((await client.call('ListPodSandboxMetrics')).podMetrics, [{ podSandboxId }])
+  })
+
+  t.test('exec over WebSocket: input, output, exit status', async (t) => {
+    const { url } = await client.call('Exec', {
+      containerId,
+      cmd: ['sh', '-c', 'read x; echo "got $x"; echo bad >&2; exit 6'],
+      stdin: true,
+      stdout: true,
+      stderr: true,
+    })
+    const remote = channels(String(url), 'v5.channel.k8s.io')
+    await once(remote.socket, 'open')
+    remote.send(0, 'word\n')
+    await remote.closed
+    t.equal(remote.texts[1], 'got word\n')
+    t.equal(remote.texts[2], 'bad\n')
+    t.match(JSON.parse(remote.texts[3] ?? ''), { status: 'Failure', reason: 'NonZeroExitCode', details: { causes: [{ message: '6' }] } })
+    const second = new WebSocket(String(url).replace('http:', 'ws:'), ['v5.channel.k8s.io'])
+    const [error] = await once(second, 'error')
+    t.match(String(error), /404/, 'an address is good once')
+  })
+
+  t.test('attach sees output; a stranger to the address space gets 404, a plain request 400', async (t) => {
+    const { url } = await client.call('Attach', { containerId, stdout: true })
+    const remote = channels(String(url), 'v4.channel.k8s.io')
+    await once(remote.socket, 'open')
+    await client.call('ExecSync', { containerId, cmd: ['sh', '-c', 'echo to-the-log > /proc/2/fd/1 || echo to-the-log > /proc/1/fd/1'] })
+    await until(async () => (remote.texts[1] ?? '').includes('to-the-log') || undefined)
+    remote.socket.close()
+    await remote.closed
+    const { port } = new URL(String(url))
+    const plain = httpRequest({ port, path: '/exec/x' }).end()
+    const [response] = (await once(plain, 'response')) as [{ statusCode: number; resume(): void }]
+    response.resume()
+    t.equal(response.statusCode, 400)
+  })
+
+  t.test('SPDY is spoken too: the upgrade is answered', async (t) => {
+    const { url } = await client.call('Exec', { containerId, cmd: ['true'], stdout: true })
+    const { port, pathname } = new URL(String(url))
+    const upgrade = httpRequest({
+      port,
+      path: pathname,
+      method: 'POST',
+      headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1', 'x-stream-protocol-version': 'v4.channel.k8s.io' },
+    }).end()
+    const [response, stream] = (await once(upgrade, 'upgrade')) as [{ statusCode: number; headers: Record<string, string> }, Socket]
+    t.equal(response.statusCode, 101)
+    t.equal(response.headers['x-stream-protocol-version'], 'v4.channel.k8s.io')
+    stream.destroy()
+  })
+
+  t.test('port-forward over WebSocket channels', async (t) => {
+    const made = await client.call('CreateContainer', {
+      podSandboxId,
+      sandboxConfig: config,
+      config: { metadata: { name: 'echo' }, image: { image: IMAGE }, command: ['nc', '-ll', '-p', '7000', '-e', 'cat'] },
+    })
+    await client.call('StartContainer', { containerId: made.containerId })
+    await until(() =>
+      daemon.cri.portForward(podSandboxId, 7000).then(
+        (probe) => probe.destroy(),
+        () => undefined,
+      ),
+    )
+    const { url } = await client.call('PortForward', { podSandboxId, port: [7000] })
+    const remote = channels(String(url), 'v4.channel.k8s.io')
+    await once(remote.socket, 'open')
+    remote.send(0, 'through')
+    await until(async () => (remote.texts[0] ?? '').includes('through') || undefined)
+    t.equal(remote.texts[0]?.slice(2), 'through', 'behind the two bytes that name the port')
+    remote.socket.close()
+    await remote.closed
+  })
+
+  t.test('removal, and the events of it all', async (t) => {
+    await client.call('StopContainer', { containerId, timeout: 0 })
+    await client.call('RemovePodSandbox', { podSandboxId })
+    await client.call('RemovePodSandbox', { podSandboxId })
+    const kinds = (id: string): unknown[] =>
+      events.filter((event) => event.containerId === id).map(({ containerEventType }) => containerEventType)
+    await until(async () => kinds(podSandboxId).includes('CONTAINER_DELETED_EVENT') || undefined)
+    t.strictSame(kinds(containerId), [
+      'CONTAINER_CREATED_EVENT',
+      'CONTAINER_STARTED_EVENT',
+      'CONTAINER_STOPPED_EVENT',
+      'CONTAINER_DELETED_EVENT',
+    ])
+    t.match(
+      events.find(({ containerEventType, containerId: id }) => id === containerId && containerEventType === 'CONTAINER_STOPPED_EVENT'),
+      {
+        podSandboxStatus: { id: podSandboxId },
+      },
+    )
+    stop()
+  })
+})
