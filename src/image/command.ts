@@ -1,4 +1,5 @@
 // `knarr image`: images from the command line.
+import { setFlagsFromString } from 'node:v8'
 import { type Command, type CommandIo, describeFlags, type FlagSpecs, parseFlags, systemClock, UsageError } from '../lib/index.js'
 import { formatBytes, formatHistory, formatImages, formatInspect, toJson } from './command-print.js'
 import { progressView } from './command-progress.js'
@@ -98,6 +99,8 @@ const pull = define({
   flags: { ...registryFlags, platform: { type: 'string', value: 'OS/ARCH', help: 'platform (default: this machine)' } },
   arity: [1, 100],
   async run(store, args, flags, io) {
+    // A growing young generation keeps the buffers of a download from being given back: 40 MB more at the peak, for nothing.
+    setFlagsFromString('--semi-space-growth-factor=1')
     for (const name of args) {
       const view = viewFor(flags, io, 'pulled')
       const pulled = await store

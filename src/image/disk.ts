@@ -45,21 +45,24 @@ export function syncFolder(path: string): void {
   }
 }
 
-/** Writes a file that is whole after a crash at any moment: temporary name, fsync, rename, fsync of the folder. */
-export function writeWhole(path: string, data: string | Uint8Array, options: { readonly sync: boolean } = { sync: true }): void {
+/**
+ * Writes a file that is whole after a crash at any moment: temporary name, fsync, rename, fsync of the folder.
+ * `file`: the folder's fsync, which makes it last, is left to the caller.
+ */
+export function writeWhole(path: string, data: string | Uint8Array, options: { readonly sync: 'file' | 'all' } = { sync: 'all' }): void {
   const temporary = `${path}.new-${process.pid}`
   const fd = openSync(temporary, 'w', 0o600)
   try {
     const bytes = Buffer.from(data as string)
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
-    if (options.sync) fsyncSync(fd)
+    fsyncSync(fd)
     closeSync(fd)
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
   }
-  if (options.sync) syncFolder(dirname(path))
+  if (options.sync === 'all') syncFolder(dirname(path))
 }
 
 /** The file's text, or undefined when there is none. */

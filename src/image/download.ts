@@ -1,5 +1,5 @@
 // One blob from a registry into a growing file, continued by range after every interruption.
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, write } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writev } from 'node:fs'
 import { promisify } from 'node:util'
 import { AccessRefused } from './auth.js'
 import { WrongContent } from './core.js'
@@ -7,7 +7,7 @@ import type { RegistryHost } from './hosts.js'
 import type { Descriptor } from './manifest.js'
 import { networkFailure, type Registry, RegistryFailure } from './registry.js'
 
-const writeAsync = promisify(write)
+const writevAsync = promisify(writev)
 
 export interface DownloadOptions {
   readonly registry: Registry
@@ -20,27 +20,58 @@ export interface DownloadOptions {
   readonly signal: AbortSignal
 }
 
-/** Writes a body behind what is there; returns where the file ends now. */
+/** Small chunks are gathered: a call into the thread pool for each costs more than the writing. */
+const BATCH = 256 * 1024
+
+/** Writes a body behind what is there; `place` follows. */
 async function append(
   fd: number,
   body: AsyncIterable<Buffer>,
-  from: { at: number; skip: number },
+  place: { at: number; skip: number },
   options: DownloadOptions,
 ): Promise<void> {
   const { blob, grown } = options
-  for await (const chunk of body) {
-    const skipped = Math.min(from.skip, chunk.length)
-    from.skip -= skipped
-    const rest = skipped === 0 ? chunk : chunk.subarray(skipped)
-    if (from.at + rest.length > blob.size)
-      throw new WrongContent(`the registry sends more than the ${blob.size} bytes that the manifest promises`)
-    for (let done = 0; done < rest.length; ) {
-      const { bytesWritten } = await writeAsync(fd, rest, done, rest.length - done, from.at)
-      done += bytesWritten
-      from.at += bytesWritten
+  let batch: Buffer[] = []
+  let length = 0
+  const flush = async (): Promise<void> => {
+    let left = batch
+    batch = []
+    length = 0
+    while (left.length > 0) {
+      const { bytesWritten } = await writevAsync(fd, left, place.at)
+      place.at += bytesWritten
+      left = behind(left, bytesWritten)
     }
-    if (rest.length > 0) grown(from.at)
+    grown(place.at)
   }
+  try {
+    for await (const chunk of body) {
+      const skipped = Math.min(place.skip, chunk.length)
+      place.skip -= skipped
+      if (skipped === chunk.length) continue
+      batch.push(skipped === 0 ? chunk : chunk.subarray(skipped))
+      length += chunk.length - skipped
+      if (place.at + length > blob.size)
+        throw new WrongContent(`the registry sends more than the ${blob.size} bytes that the manifest promises`)
+      if (length >= BATCH) await flush()
+    }
+  } catch (error) {
+    // What came before the connection broke need not come again.
+    if (!(error instanceof WrongContent) && length > 0) await flush()
+    throw error
+  }
+  if (length > 0) await flush()
+}
+
+/** What is left of these after `count` bytes. */
+function behind(chunks: readonly Buffer[], count: number): Buffer[] {
+  const left: Buffer[] = []
+  let skip = count
+  for (const chunk of chunks) {
+    if (skip < chunk.length) left.push(skip === 0 ? chunk : chunk.subarray(skip))
+    skip = Math.max(0, skip - chunk.length)
+  }
+  return left
 }
 
 /** Fetches the whole blob. Returns the number of bytes that came over the network. */
@@ -78,7 +109,7 @@ export async function download(options: DownloadOptions): Promise<number> {
         await append(fd, response.body, place, options)
       } catch (error) {
         if (error instanceof WrongContent || signal.aborted) throw error
-        if ((error as NodeJS.ErrnoException).syscall === 'write') throw error
+        if ((error as NodeJS.ErrnoException).syscall?.startsWith('write')) throw error
         const failure = networkFailure(new URL(host.base).host, error)
         throw new RegistryFailure(failure.message, { retry: true })
       } finally {

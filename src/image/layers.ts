@@ -7,7 +7,7 @@ import { digestName } from './content.js'
 import { randomName, readIfThere, type StorePaths } from './disk.js'
 import { removeTree } from './layer-paths.js'
 import type { Digest } from './manifest.js'
-import { settle } from './settle.js'
+import { isSettled, settle } from './settle.js'
 import { copyAttributes, layOver } from './tree.js'
 import type { LayerInfo } from './unpack-job.js'
 
@@ -44,6 +44,7 @@ export function layerStore(paths: StorePaths, random: Random): LayerStore {
   const shortcuts = join(paths.root, 'l')
   mkdirSync(shortcuts, { recursive: true, mode: 0o711 })
   const infos = new Map<LayerName, LayerInfo>()
+  const stacks = new Map<string, readonly LayerName[]>()
   const home = (name: LayerName): string => join(paths.layers, name)
   const folder = (name: LayerName): string => join(home(name), 'fs')
   const short = (name: LayerName): string => join(shortcuts, createHash('sha256').update(name).digest('base64url').slice(0, 12))
@@ -97,11 +98,12 @@ export function layerStore(paths: StorePaths, random: Random): LayerStore {
     }
     return name
   }
+  /** As paths, top first. */
+  const below = (lowers: readonly LayerName[]): readonly string[] => [...lowers].reverse().map(folder)
   const settled = (raw: LayerName, info: LayerInfo, chain: Digest, lowers: readonly LayerName[]): LayerName => {
     const name = `chain-${digestName(chain)}`
     if (has(name)) return name
-    const below = [...lowers].reverse().map(folder)
-    return build(name, { ...info, open: { implied: [], links: [] } }, (root) => settle(folder(raw), root, info.open, below))
+    return build(name, { ...info, open: { implied: [], links: [] } }, (root) => settle(folder(raw), root, info.open, below(lowers)))
   }
   return {
     rawName: digestName,
@@ -111,14 +113,19 @@ export function layerStore(paths: StorePaths, random: Random): LayerStore {
     commit,
     mountPath: shorten,
     stack(diffIds) {
+      const key = diffIds.join(' ')
+      const known = stacks.get(key)
+      if (known?.every(has)) return known
       const names: LayerName[] = []
       for (const [i, diffId] of diffIds.entries()) {
         const raw = digestName(diffId)
         const found = info(raw)
         if (!found) return undefined
-        const closed = found.open.links.length === 0 && (found.open.implied.length === 0 || i === 0)
-        names.push(closed ? raw : settled(raw, found, chainId(diffIds.slice(0, i + 1)) ?? diffId, names))
+        names.push(
+          isSettled(folder(raw), found.open, below(names)) ? raw : settled(raw, found, chainId(diffIds.slice(0, i + 1)) ?? diffId, names),
+        )
       }
+      stacks.set(key, names)
       return names
     },
     merge(names) {

@@ -16,6 +16,8 @@ export interface NameRecord {
 export interface NameIndex {
   get(name: string): NameRecord | undefined
   set(name: string, target: Descriptor): void
+  /** Several names for one target, on the disk together. */
+  setAll(names: readonly string[], target: Descriptor): void
   remove(name: string): boolean
   list(): readonly NameRecord[]
 }
@@ -39,13 +41,17 @@ export function nameIndex(paths: StorePaths, clock: Clock): NameIndex {
     const text = readIfThere(path)
     return text === undefined ? undefined : parseRecord(text)
   }
+  const setAll: NameIndex['setAll'] = (names, { mediaType, digest, size, platform }) => {
+    for (const name of names) {
+      const record: NameRecord = { name, target: { mediaType, digest, size, ...(platform ? { platform } : {}) }, updatedAt: clock.now() }
+      writeWhole(file(name), JSON.stringify(record), { sync: 'file' })
+    }
+    if (names.length > 0) syncFolder(paths.names)
+  }
   return {
     get: (name) => load(file(name)),
-    set(name, target) {
-      const { mediaType, digest, size, platform } = target
-      const record: NameRecord = { name, target: { mediaType, digest, size, ...(platform ? { platform } : {}) }, updatedAt: clock.now() }
-      writeWhole(file(name), JSON.stringify(record))
-    },
+    set: (name, target) => setAll([name], target),
+    setAll,
     remove(name) {
       if (load(file(name)) === undefined) return false
       rmSync(file(name), { force: true })

@@ -128,10 +128,11 @@ function presentImage(core: Core, target: { readonly digest: Digest; readonly me
 
 function nameIt(core: Core, reference: Reference, target: Descriptor): string {
   const repoDigest = `${repositoryOf(reference)}@${target.digest}`
-  for (const name of new Set([storedName(reference), repoDigest])) {
-    const before = core.names.get(name)
-    if (before?.target.digest !== target.digest) core.names.set(name, target)
-  }
+  const names = [...new Set([storedName(reference), repoDigest])]
+  core.names.setAll(
+    names.filter((name) => core.names.get(name)?.target.digest !== target.digest),
+    target,
+  )
   return repoDigest
 }
 
@@ -171,6 +172,7 @@ async function run(
       const image = presentImage(core, here)
       if (image) return finish(image, here, 0)
     }
+    core.pool.warm()
     const first = await fetchManifest(remote, reference.digest ?? reference.tag ?? 'latest')
     const { documents, manifest, descriptor } = await followToManifest(first, platform, (next) => documentFor(context, next))
     const odd = manifest.layers.find(({ mediaType }) => !isLayerMedia(mediaType))
@@ -192,6 +194,7 @@ async function run(
     for (const document of documents) core.content.put(document.bytes, document.descriptor.digest)
     return finish(core.images.at(first.descriptor) ?? core.images.at(descriptor), first.descriptor, downloaded)
   } finally {
+    core.pool.rest()
     lease.end()
   }
 }

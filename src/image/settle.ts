@@ -1,8 +1,9 @@
 // Settles what a layer left open (OpenEnds) by looking into the layers below it.
 import { copyFileSync, linkSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync } from 'node:fs'
 import { posix } from 'node:path'
+import { listXattrs } from '../sys/index.js'
 import { removeTree, shownPath } from './layer-paths.js'
-import { copyAttributes, isOpaque, isWhiteout, layOver } from './tree.js'
+import { copyAttributes, isOpaque, isWhiteout, layOver, OPAQUE_XATTR } from './tree.js'
 import type { OpenEnds } from './unpack.js'
 
 /** Where `path` lies in a stack of layers, top first; undefined when it is in none or was deleted. */
@@ -84,6 +85,19 @@ function moveThroughLink(layer: string, lowers: readonly string[], path: string)
     rmdirSync(from)
   }
   mergeInto(`${layer}/${path}`, `${layer}/${destination}`)
+}
+
+/** True when the layer as unpacked fits onto `lowers`: what it left open is the same there as what was made for it. */
+export function isSettled(raw: string, open: OpenEnds, lowers: readonly string[]): boolean {
+  if (open.links.length > 0) return false
+  return open.implied.every((path) => {
+    const found = lookUp(lowers, path)
+    if (found === undefined) return true
+    const there = lstatSync(found)
+    const here = lstatSync(`${raw}/${path}`)
+    const same = there.isDirectory() && there.mode === here.mode && there.uid === here.uid && there.gid === here.gid
+    return same && listXattrs(found).every((name) => name === OPAQUE_XATTR)
+  })
 }
 
 /** Makes in `target` (an empty folder) a copy of the layer `raw` that fits onto `lowers` (top first). Files are shared by hard links. */

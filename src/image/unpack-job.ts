@@ -55,21 +55,23 @@ function haveProgram(name: string): boolean {
   })
 }
 
-/** Reads a growing file in big pieces. */
+/** Reads a growing file in big pieces, each into what `memory` gives. */
 async function* growing(
   file: string,
   state: { available: number; ended: boolean; failure?: Error; wake: Deferred<void> },
+  memory: () => Buffer,
 ): AsyncGenerator<Buffer> {
   const fd = openSync(file, 'r')
   try {
     for (let at = 0; ; ) {
       if (state.failure) throw state.failure
-      if (at < state.available) {
-        const piece = Buffer.allocUnsafeSlow(Math.min(READ, state.available - at))
-        const got = readSync(fd, piece, 0, piece.length, at)
+      // The first piece must be long enough to tell the compression by.
+      if (at < state.available && (state.available >= 4 || state.ended)) {
+        const piece = memory()
+        const got = readSync(fd, piece, 0, Math.min(piece.length, state.available - at), at)
         if (got === 0) throw new Error(`it has ${fstatSync(fd).size} bytes instead of ${state.available}`)
         at += got
-        yield got === piece.length ? piece : piece.subarray(0, got)
+        yield piece.subarray(0, got)
       } else if (state.ended) return
       else {
         await state.wake.promise
@@ -79,12 +81,6 @@ async function* growing(
   } finally {
     closeSync(fd)
   }
-}
-
-/** Writes a piece and waits until there is room for the next. */
-function feed(stream: Duplex, piece: Buffer, broken: Promise<never>): Promise<unknown> | undefined {
-  if (stream.write(piece)) return undefined
-  return Promise.race([new Promise((resolve) => stream.once('drain', resolve)), broken])
 }
 
 const zlibSentence = (error: Error): Error =>
@@ -111,8 +107,15 @@ export function startUnpack(job: UnpackJob, progress?: (read: number) => void): 
     let tarBytes = 0
     const finished = deferred()
     finished.promise.catch(() => {})
-    const broken = finished.promise.then(() => new Promise<never>(() => {}))
-    broken.catch(() => {})
+    // A stream that breaks does not call back for the piece it was at.
+    let giveUp: ((error: Error) => void) | undefined
+    /** Writes a piece and waits until it is used up, so that its memory can take the next one. */
+    const feed = (into: Duplex, piece: Buffer): Promise<void> =>
+      new Promise((resolve, reject) => {
+        giveUp = reject
+        into.write(piece, (error) => (error ? finished.promise.catch(reject) : resolve()))
+      })
+    const memory = Buffer.allocUnsafeSlow(READ)
     const consume = (piece: Buffer): void => {
       tarBytes += piece.length
       inner.update(piece)
@@ -130,15 +133,20 @@ export function startUnpack(job: UnpackJob, progress?: (read: number) => void): 
         }
       })
       opened.on('end', () => finished.resolve())
-      opened.on('error', (error) => finished.reject(zlibSentence(error)))
+      opened.on('error', (error) => {
+        finished.reject(zlibSentence(error))
+        giveUp?.(zlibSentence(error))
+      })
       return opened
     }
     try {
-      for await (const piece of growing(job.file, state)) {
+      for await (const piece of growing(job.file, state, () =>
+        compression === 'none' && compressedBytes > 0 ? Buffer.allocUnsafeSlow(READ) : memory,
+      )) {
         outer.update(piece)
         if (compressedBytes === 0) stream = open(piece)
         compressedBytes += piece.length
-        if (stream) await feed(stream, piece, broken)
+        if (stream) await feed(stream, piece)
         else consume(piece)
         progress?.(compressedBytes)
       }

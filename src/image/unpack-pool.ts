@@ -8,6 +8,10 @@ import type { FromWorker, ToWorker } from './unpack-worker.js'
 export interface UnpackPool {
   /** Queues a job. Growth may be reported before a worker is free. */
   run(job: UnpackJob, progress?: (read: number) => void): Growth & { readonly outcome: Promise<UnpackOutcome> }
+  /** Starts workers that will be wanted soon: they need 50 ms to be ready. */
+  warm(): void
+  /** Ends workers that have nothing to do. */
+  rest(): void
   /** Everything on the file system of `path` is on the disk when this resolves. */
   sync(path: string): Promise<void>
   close(): Promise<void>
@@ -24,16 +28,20 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
   let waiting = 0
   let closed = false
 
+  const start = (): Worker => {
+    // A small young generation: what passes through are buffers, and their memory is only given back when it is collected.
+    const worker = new Worker(workerFile, { stdin: false, resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 } })
+    all.add(worker)
+    worker.once('exit', () => {
+      all.delete(worker)
+      if (idle.includes(worker)) idle.splice(idle.indexOf(worker), 1)
+    })
+    return worker
+  }
   const take = (): Worker => {
     const ready = idle.pop()
-    if (ready) {
-      ready.ref()
-      return ready
-    }
-    const worker = new Worker(workerFile, { stdin: false, resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 } })
-    all.add(worker)
-    worker.once('exit', () => all.delete(worker))
-    return worker
+    ready?.ref()
+    return ready ?? start()
   }
 
   /** A worker whose job failed may be in the middle of anything: it is ended, not used again. */
@@ -103,6 +111,16 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
           send({ type: 'fail', message: error.message })
         },
       }
+    },
+    warm() {
+      while (!closed && all.size < size) {
+        const worker = start()
+        worker.unref()
+        idle.push(worker)
+      }
+    },
+    rest() {
+      if (waiting === 0) for (const worker of idle.splice(0)) void worker.terminate()
     },
     sync: (path) =>
       new Promise((resolve, reject) => {
