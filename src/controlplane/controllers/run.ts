@@ -1,4 +1,5 @@
 // The loop around the controllers: caches, queues, workers, the lease. Decides nothing.
+import { setMaxListeners } from 'node:events'
 import type { Kind, Resource } from '../../api/index.js'
 import { type Client, eventRecorder, leaderElection, type WorkQueue, workQueue } from '../../client/index.js'
 import { type Clock, isStatus, type Logger, type Random, sleep } from '../../lib/index.js'
@@ -32,6 +33,8 @@ export async function runControllers(run: RunControllersOptions): Promise<void> 
 
 async function lead(run: RunControllersOptions, signal: AbortSignal): Promise<void> {
   const { client, clock, log, controllers = allControllers() } = run
+  // Every cache, queue and timer listens to it.
+  setMaxListeners(0, signal)
   const cache = clusterCache({ client, clock, log })
   const writer = cachedClient(client, cache)
   const recorders: { flush(): Promise<void> }[] = []

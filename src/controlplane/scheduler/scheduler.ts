@@ -1,4 +1,5 @@
 // The loop of the scheduler: takes what the caches say into its state, places pods one by one, writes the decisions.
+import { setMaxListeners } from 'node:events'
 import {
   CSINode,
   Namespace,
@@ -109,6 +110,7 @@ class Scheduler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    setMaxListeners(0, signal)
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve()
       else signal.addEventListener('abort', () => resolve(), { once: true })
