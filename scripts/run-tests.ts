@@ -21,5 +21,7 @@ if (process.argv.includes('--list')) {
 }
 const result = spawnSync(process.execPath, ['--test', '--test-concurrency=2', '--test-reporter=spec', '--test-timeout=600000', ...files], {
   stdio: 'inherit',
+  // tap's own limit is 30 s for a whole file.
+  env: { ...process.env, TAP_TIMEOUT: process.env.TAP_TIMEOUT ?? '600' },
 })
 process.exitCode = result.status ?? 1

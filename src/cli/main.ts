@@ -37,6 +37,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const abort = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(new Error(`received ${signal}`)))
+  // Timers of our clocks do not keep a process alive; a command that waits for one must not end early.
+  const alive = setInterval(() => {}, 2 ** 30)
   try {
     const command = await entry.load()
     return await command.run(rest, {
@@ -50,6 +52,8 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`knarr ${name}: ${explain(error)}\n`)
     if (!(error instanceof UsageError) && process.env.KNARR_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return 1
+  } finally {
+    clearInterval(alive)
   }
 }
 

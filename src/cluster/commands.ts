@@ -7,6 +7,10 @@ export interface CommandEntry {
 }
 
 export const commands: Readonly<Record<string, CommandEntry>> = {
+  up: { summary: 'Start a cluster of one node on this machine', load: async () => (await import('./command.js')).upCommand },
+  down: { summary: 'Stop the cluster of this machine', load: async () => (await import('./command.js')).downCommand },
+  server: { summary: 'Run the control plane in the foreground', load: async () => (await import('./command.js')).server },
+  agent: { summary: 'Run a node in the foreground', load: async () => (await import('./command.js')).agent },
   cri: { summary: 'Serve the Container Runtime Interface on a socket', load: async () => (await import('../cri/command.js')).cri },
   cni: {
     summary: 'Pod networks: our CNI plugins for others, and the caller by hand',

@@ -178,34 +178,14 @@ async function listenUdp(first: Frontend, host: string, options: UserspaceOption
 export function userspaceApplier(options: UserspaceOptions): Applier {
   const { addresses, log, nodePortAddress = '0.0.0.0' } = options
   const listeners = new Map<string, Listener>()
-  const ours = new Map<string, number>()
-
-  async function hold(ip: string | undefined): Promise<void> {
-    if (ip === undefined) return
-    const users = ours.get(ip) ?? 0
-    if (users === 0) await addresses.add(ip)
-    ours.set(ip, users + 1)
-  }
-  async function release(ip: string | undefined): Promise<void> {
-    if (ip === undefined) return
-    const users = (ours.get(ip) ?? 1) - 1
-    if (users > 0) return void ours.set(ip, users)
-    ours.delete(ip)
-    await addresses.remove(ip)
-  }
-
-  /** What listens now, so that what is no longer wanted can be closed with its address. */
-  const current = new Map<string, Frontend>()
+  const ours = new Set<string>()
 
   async function open(key: string, frontend: Frontend): Promise<void> {
     const host = frontend.ip ?? (frontend.family === 'IPv6' ? '::' : nodePortAddress)
-    await hold(frontend.ip)
     try {
       const listen = frontend.protocol === 'TCP' ? listenTcp : listenUdp
       listeners.set(key, await listen(frontend, host, options))
-      current.set(key, frontend)
     } catch (error) {
-      await release(frontend.ip)
       // Somebody else has the port: the other Services must not suffer.
       if (!hasErrno(error, 'EADDRINUSE')) throw error
       log.warn('port is taken by another program', { service: frontend.service, port: frontend.port, err: asError(error) })
@@ -214,22 +194,35 @@ export function userspaceApplier(options: UserspaceOptions): Applier {
   async function close(key: string): Promise<void> {
     await listeners.get(key)?.close()
     listeners.delete(key)
-    await release(current.get(key)?.ip)
-    current.delete(key)
+  }
+
+  /** Addresses are held also for Services without endpoints: the kernel then refuses connections at once, because nobody listens. */
+  async function holdAddresses(frontends: readonly Frontend[]): Promise<void> {
+    const wanted = new Set(frontends.flatMap(({ ip }) => ip ?? []))
+    for (const ip of [...ours]) {
+      if (wanted.has(ip)) continue
+      await addresses.remove(ip)
+      ours.delete(ip)
+    }
+    for (const ip of wanted) {
+      if (ours.has(ip)) continue
+      await addresses.add(ip)
+      ours.add(ip)
+    }
   }
 
   async function apply(ruleset: Ruleset): Promise<void> {
-    // Without endpoints nobody listens: the kernel refuses connections by itself. SCTP has no sockets in Node.
+    // SCTP has no sockets in Node.
+    const served = ruleset.frontends.filter((frontend) => frontend.protocol !== 'SCTP')
     const wanted = new Map(
-      ruleset.frontends.filter((f) => f.protocol !== 'SCTP' && f.endpoints.length > 0).map((f) => [frontendKey(f), f] as const),
+      served.filter(({ endpoints }) => endpoints.length > 0).map((frontend) => [frontendKey(frontend), frontend] as const),
     )
     for (const key of [...listeners.keys()]) if (!wanted.has(key)) await close(key)
+    await holdAddresses(served)
     for (const [key, frontend] of wanted) {
       const listener = listeners.get(key)
-      if (listener) {
-        listener.update(frontend)
-        current.set(key, frontend)
-      } else await open(key, frontend)
+      if (listener) listener.update(frontend)
+      else await open(key, frontend)
     }
   }
 

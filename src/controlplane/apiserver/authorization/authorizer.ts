@@ -48,9 +48,10 @@ export const systemMasters: Authorizer = {
 }
 
 export function attributesFor(user: User, info: RequestInfo): AuthorizationAttributes {
-  const { isResource, group, version, resource, subresource, namespace, name, path, query } = info
-  const verb = info.verb
+  const { isResource, group, version, resource, subresource, namespace, path, query, verb } = info
   const fieldSelector = query.get('fieldSelector')
+  // A list or watch of one name is a question about that name, as roles with resourceNames expect.
+  const name = info.name || (/^metadata\.name=([^,=!]+)$/.exec(fieldSelector ?? '')?.[1] ?? '')
   return {
     user,
     verb,

@@ -1,0 +1,154 @@
+// `knarr agent`: kubelet, container runtime, pod networking, service proxy and DNS of one node, wired together.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { EndpointSlice, Namespace, Service } from '../api/index.js'
+import { createClient, httpsTransport, informer } from '../client/index.js'
+import { createCni } from '../cni/index.js'
+import { cniNetwork, createCri, thisMachine } from '../cri/index.js'
+import { dnsIndexes, runClusterDns } from '../dns/index.js'
+import { createImageStore } from '../image/index.js'
+import { createKubelet, serveNodeApi } from '../kubelet/index.js'
+import { asError, explain } from '../lib/index.js'
+import { runProxy } from '../proxy/index.js'
+import { createRuntime } from '../runtime/index.js'
+import { chooseApplier, type ProxyMode } from './applier.js'
+import { addressHost, cgroupHost, enableForwarding, volumeHost } from './hosts.js'
+import { nodeIdentity, servingIdentity } from './identity.js'
+import { paths } from './paths.js'
+import { runPodNetwork } from './pod-network.js'
+import type { ProcessContext } from './server.js'
+import { KUBERNETES_VERSION } from './version.js'
+
+export interface AgentOptions {
+  readonly nodeName: string
+  readonly nodeIp: string
+  readonly kubeconfig: string
+  readonly clusterDomain: string
+  /** Address of cluster DNS; '' leaves DNS to somebody else. */
+  readonly clusterDns: string
+  readonly clusterCidr: string
+  readonly proxyMode: ProxyMode
+  readonly port: number
+  readonly nodeLabels: Readonly<Record<string, string>>
+  readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
+  readonly staticPodPath: string
+  /** Be the pod network too, instead of waiting for an add-on. */
+  readonly podNetwork: boolean
+}
+
+/** Works until the signal is aborted; pods go on running. `onReady` is called when the node is registered. */
+export async function runAgent(
+  options: AgentOptions,
+  context: ProcessContext,
+  signal: AbortSignal,
+  onReady: () => void = () => {},
+): Promise<void> {
+  const { clock, random, log } = context
+  for (const folder of [paths.run, paths.state, paths.kubelet, paths.podLogs, paths.containerLogs]) mkdirSync(folder, { recursive: true })
+  enableForwarding(log)
+
+  const identity = nodeIdentity(options.kubeconfig, options.nodeName, context)
+  const transport = await httpsTransport({ server: identity.server, ca: identity.ca, identity: identity.current })
+  const client = createClient(transport.handler, { userAgent: 'kubelet' })
+
+  const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, random, restrictOomScoreAdj: true })
+  const images = createImageStore({ root: paths.images, clock, random })
+  const cni = createCni({ confDir: paths.cniConf, binDirs: [paths.cniBin, '/usr/lib/cni'], cacheDir: paths.cniCache, clock })
+  const cri = await createCri({
+    root: join(paths.state, 'cri'),
+    runDir: join(paths.run, 'cri'),
+    runtime,
+    images,
+    network: cniNetwork(cni),
+    machine: thisMachine(),
+    clock,
+    random,
+    version: KUBERNETES_VERSION,
+    log: log.child({ component: 'cri' }),
+  })
+  const kubelet = createKubelet({
+    client,
+    cri,
+    clock,
+    random,
+    volumeHost,
+    cgroups: cgroupHost,
+    nodeName: options.nodeName,
+    nodeIps: [options.nodeIp],
+    port: options.port,
+    clientCa: identity.ca,
+    version: KUBERNETES_VERSION,
+    log: log.child({ component: 'kubelet' }),
+    settings: {
+      clusterDomain: options.clusterDomain,
+      clusterDNS: options.clusterDns === '' ? [] : [options.clusterDns],
+      staticPodPath: options.staticPodPath,
+      nodeLabels: options.nodeLabels,
+      registerWithTaints: options.nodeTaints,
+    },
+  })
+  const serving = await servingIdentity({ nodeName: options.nodeName, nodeIp: options.nodeIp, ca: identity.ca, client }, context)
+  const nodeApi = await serveNodeApi(kubelet, { port: options.port, tls: { ...serving, clientCa: identity.ca } })
+
+  const services = informer(client, Service, { clock, log, indexes: dnsIndexes.services })
+  const slices = informer(client, EndpointSlice, { clock, log, indexes: dnsIndexes.slices })
+  const namespaces = informer(client, Namespace, { clock, log })
+  const fail = (what: string) => (error: unknown) => {
+    if (!signal.aborted) log.error(`${what} stopped`, { reason: explain(error), err: asError(error) })
+  }
+  const work = [
+    kubelet.run(signal),
+    services.run(signal),
+    slices.run(signal),
+    namespaces.run(signal),
+    identity.keepFresh(client, signal),
+    runProxy(
+      {
+        services,
+        slices,
+        nodeName: options.nodeName,
+        clock,
+        log: log.child({ component: 'proxy' }),
+        ...chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context),
+        answeredHere: new Set(options.clusterDns === '' ? [] : [options.clusterDns]),
+      },
+      signal,
+    ).catch(fail('service proxy')),
+  ]
+  if (options.podNetwork) {
+    work.push(
+      runPodNetwork(
+        { client, nodeName: options.nodeName, confDir: paths.cniConf, clock, log: log.child({ component: 'pod-network' }) },
+        signal,
+      ),
+    )
+  }
+  if (options.clusterDns !== '') {
+    await addressHost.add(options.clusterDns)
+    work.push(
+      runClusterDns(
+        {
+          client,
+          services,
+          slices,
+          namespaces,
+          clock,
+          random,
+          log: log.child({ component: 'dns' }),
+          clusterDomain: options.clusterDomain,
+          addresses: [options.clusterDns],
+        },
+        signal,
+      ).then(() => {}, fail('cluster DNS')),
+    )
+  }
+  void kubelet.ready.then(onReady, () => {})
+  try {
+    await Promise.all(work)
+  } finally {
+    await nodeApi.close()
+    cri.close()
+    runtime.close()
+    await transport.close()
+  }
+}

@@ -1,0 +1,240 @@
+// The two processes of a node as commands: what supervisors start, and people who want to see them in the foreground.
+import { setMaxListeners } from 'node:events'
+import { homedir, hostname } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Command,
+  describeFlags,
+  type FlagSpecs,
+  type Flags,
+  parseFlags,
+  silentLog,
+  systemClock,
+  systemRandom,
+  UsageError,
+} from '../lib/index.js'
+import { mergeKubeconfig, readKubeconfig, writeKubeconfig } from '../pki/index.js'
+import { type AgentOptions, runAgent } from './agent.js'
+import { type ProxyMode, proxyModes } from './applier.js'
+import { readFileIfPresent, writeFileAtomic } from './files.js'
+import { nodeAddress } from './node-address.js'
+import { paths } from './paths.js'
+import { type LogLevel, processLog } from './process-log.js'
+import { runServer, type ServerOptions } from './server.js'
+import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
+import { down, up } from './up.js'
+
+const common = {
+  'node-name': { type: 'string', help: 'name of this node', value: 'NAME', default: hostname().toLowerCase() },
+  'cluster-cidr': { type: 'string', help: 'range of the pod network', value: 'CIDR', default: '10.244.0.0/16' },
+  'service-cidr': { type: 'string', help: 'range of Service addresses', value: 'CIDR', default: '10.96.0.0/16' },
+  'cluster-domain': { type: 'string', help: 'domain of cluster DNS', value: 'NAME', default: 'cluster.local' },
+  'log-level': { type: 'string', help: 'debug, info, warn or error', value: 'LEVEL', default: 'info' },
+  help: { type: 'boolean', short: 'h', help: 'show this help' },
+} as const satisfies FlagSpecs
+
+export const serverFlags = {
+  'advertise-address': {
+    type: 'string',
+    help: 'address under which other machines reach this server (default: that of the default route)',
+    value: 'IP',
+  },
+  'bind-address': { type: 'string', help: 'address to listen on', value: 'IP', default: '0.0.0.0' },
+  'secure-port': { type: 'number', help: 'port to listen on', value: 'PORT', default: 6443 },
+  'tls-san': { type: 'list', help: 'more names and addresses for the serving certificate', value: 'NAME,…' },
+  store: {
+    type: 'string',
+    help: 'where the state is kept: embedded when left out, or etcd://HOST:PORT[,HOST:PORT…]',
+    value: 'URL',
+    default: '',
+  },
+  'data-dir': { type: 'string', help: 'folder of the embedded store', value: 'DIR', default: paths.state },
+  'cert-dir': { type: 'string', help: 'folder of certificates and keys', value: 'DIR', default: paths.pki },
+  ...common,
+} as const satisfies FlagSpecs
+
+export const agentFlags = {
+  'node-ip': { type: 'string', help: 'address of this node (default: that of the default route)', value: 'IP' },
+  kubeconfig: { type: 'string', help: 'how to reach the API server', value: 'FILE', default: paths.kubeletConf },
+  'cluster-dns': {
+    type: 'string',
+    help: 'address of cluster DNS, answered on this node (default: tenth address of the Service range); "none" turns it off',
+    value: 'IP',
+  },
+  'proxy-mode': { type: 'string', help: `how Services are made: ${proxyModes.join(', ')}`, value: 'MODE', default: 'auto' },
+  port: { type: 'number', help: 'port of the node API', value: 'PORT', default: 10_250 },
+  'node-labels': { type: 'list', help: 'labels of the Node', value: 'KEY=VALUE,…' },
+  'register-with-taints': { type: 'list', help: 'taints of the Node', value: 'KEY=VALUE:EFFECT,…' },
+  'pod-manifest-path': { type: 'string', help: 'folder of static pods', value: 'DIR', default: paths.manifests },
+  'pod-network': { type: 'boolean', help: 'be the pod network too, instead of waiting for an add-on' },
+  ...common,
+} as const satisfies FlagSpecs
+
+const usage = (name: string, what: string, flags: FlagSpecs): string =>
+  `${what}\n\nUsage: knarr ${name} [FLAGS]\n\n${describeFlags(flags)}\n`
+
+function logOf(name: string, level: string): ReturnType<typeof processLog> {
+  if (!['debug', 'info', 'warn', 'error'].includes(level)) throw new UsageError(`--log-level: "${level}" is not debug, info, warn or error`)
+  return processLog({ level: level as LogLevel, name })
+}
+
+function ownAddress(given: string | undefined, flag: string): string {
+  const address = given ?? nodeAddress()
+  if (address === undefined) throw new UsageError(`this machine has no address but loopback: give it one, or say --${flag}=IP`)
+  return address
+}
+
+export function serverOptions(flags: Flags<typeof serverFlags>): ServerOptions {
+  kubernetesServiceIp(flags['service-cidr'])
+  return {
+    nodeName: flags['node-name'],
+    advertiseAddress: ownAddress(flags['advertise-address'], 'advertise-address'),
+    bindAddress: flags['bind-address'],
+    port: flags['secure-port'],
+    serviceCidr: flags['service-cidr'],
+    clusterCidr: flags['cluster-cidr'],
+    clusterDomain: flags['cluster-domain'],
+    pki: flags['cert-dir'],
+    adminConf: paths.adminConf,
+    dataDir: flags['data-dir'],
+    store: flags.store,
+    extraSans: flags['tls-san'],
+  }
+}
+
+export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
+  const mode = proxyModes.find((each) => each === flags['proxy-mode'])
+  if (!mode) throw new UsageError(`--proxy-mode: "${flags['proxy-mode']}" is none of ${proxyModes.join(', ')}`)
+  const dns = flags['cluster-dns']
+  return {
+    nodeName: flags['node-name'],
+    nodeIp: ownAddress(flags['node-ip'], 'node-ip'),
+    kubeconfig: flags.kubeconfig,
+    clusterDomain: flags['cluster-domain'],
+    clusterDns: dns === 'none' ? '' : (dns ?? clusterDnsIp(flags['service-cidr'])),
+    clusterCidr: flags['cluster-cidr'],
+    proxyMode: mode satisfies ProxyMode,
+    port: flags.port,
+    nodeLabels: Object.fromEntries(
+      flags['node-labels'].map((pair) => {
+        const [key = '', value = ''] = pair.split('=')
+        return [key, value]
+      }),
+    ),
+    nodeTaints: flags['register-with-taints'].map((text) => {
+      const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text)
+      if (!match?.[1] || !match[3]) throw new UsageError(`--register-with-taints: "${text}" is no taint: write KEY=VALUE:NoSchedule`)
+      return { key: match[1], effect: match[3], ...(match[2] ? { value: match[2] } : {}) }
+    }),
+    staticPodPath: flags['pod-manifest-path'],
+    podNetwork: flags['pod-network'],
+  }
+}
+
+export const server: Command = {
+  summary: 'Run the control plane in the foreground',
+  async run(argv, { stdout, signal }) {
+    const { flags } = parseFlags(serverFlags, argv)
+    if (flags.help) {
+      stdout.write(usage('server', server.summary, serverFlags))
+      return 0
+    }
+    // Every watch and loop of the process listens for its end.
+    setMaxListeners(0, signal)
+    await runServer(serverOptions(flags), { clock: systemClock, random: systemRandom, log: logOf('server', flags['log-level']) }, signal)
+    return 0
+  },
+}
+
+export const agent: Command = {
+  summary: 'Run a node in the foreground',
+  async run(argv, { stdout, signal }) {
+    const { flags } = parseFlags(agentFlags, argv)
+    if (flags.help) {
+      stdout.write(usage('agent', agent.summary, agentFlags))
+      return 0
+    }
+    setMaxListeners(0, signal)
+    await runAgent(agentOptions(flags), { clock: systemClock, random: systemRandom, log: logOf('agent', flags['log-level']) }, signal)
+    return 0
+  },
+}
+
+const upFlags = {
+  ...serverFlags,
+  ...agentFlags,
+  'advertise-address': serverFlags['advertise-address'],
+  'write-kubeconfig': {
+    type: 'string',
+    help: 'merge the cluster into this kubeconfig of a user',
+    value: 'FILE',
+    bare: join(homedir(), '.kube/config'),
+  },
+  timeout: { type: 'number', help: 'seconds to wait for the node to be Ready', default: 60 },
+} as const satisfies FlagSpecs
+
+/** The flags a person gave, as words for the process that they concern. */
+function passOn(flags: Readonly<Record<string, unknown>>, given: ReadonlySet<string>, specs: FlagSpecs): string[] {
+  return [...given].filter((name) => Object.hasOwn(specs, name)).map((name) => `--${name}=${String(flags[name])}`)
+}
+
+export const upCommand: Command = {
+  summary: 'Start a cluster of one node on this machine',
+  async run(argv, io) {
+    const { flags, given, args } = parseFlags(upFlags, argv)
+    if (flags.help) {
+      io.stdout.write(usage('up', upCommand.summary, upFlags))
+      return 0
+    }
+    if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
+    if (process.getuid?.() !== 0) throw new UsageError('this needs root: run it with sudo')
+    const server = serverOptions(flags)
+    const agentSettings = agentOptions({ ...flags, 'node-ip': flags['node-ip'] ?? server.advertiseAddress })
+    const context = { clock: systemClock, random: systemRandom, log: silentLog }
+    await up(
+      {
+        server,
+        serverArguments: [
+          ...passOn(flags, given, serverFlags),
+          ...(given.has('advertise-address') ? [] : [`--advertise-address=${server.advertiseAddress}`]),
+        ],
+        agentArguments: [
+          '--pod-network',
+          ...passOn(flags, given, agentFlags),
+          ...(given.has('node-ip') ? [] : [`--node-ip=${agentSettings.nodeIp}`]),
+        ],
+        agentPort: flags.port,
+        timeoutMs: flags.timeout * 1000,
+      },
+      io,
+      context,
+    )
+    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(server.adminConf, flags['write-kubeconfig'])
+    return 0
+  },
+}
+
+export const downCommand: Command = {
+  summary: 'Stop the cluster of this machine',
+  async run(argv, io) {
+    const specs = {
+      purge: { type: 'boolean', help: 'remove state, images and certificates too' },
+      help: common.help,
+    } as const satisfies FlagSpecs
+    const { flags } = parseFlags(specs, argv)
+    if (flags.help) {
+      io.stdout.write(usage('down', downCommand.summary, specs))
+      return 0
+    }
+    if (process.getuid?.() !== 0) throw new UsageError('this needs root: run it with sudo')
+    await down({ purge: flags.purge }, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    return 0
+  },
+}
+
+/** Adds the cluster to a person's kubeconfig and makes it the current one; everything else in the file stays. */
+function mergeIntoUserConfig(adminConf: string, path: string): void {
+  const ours = readKubeconfig(readFileIfPresent(adminConf) ?? '')
+  const theirs = readFileIfPresent(path)
+  writeFileAtomic(path, writeKubeconfig(theirs === undefined ? ours : mergeKubeconfig(readKubeconfig(theirs), ours)))
+}

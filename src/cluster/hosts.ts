@@ -1,0 +1,98 @@
+// What kubelet, proxy and DNS ask of the kernel, bound to it.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { CgroupHost, VolumeHost } from '../kubelet/index.js'
+import { hasErrno, type Logger } from '../lib/index.js'
+import type { AddressHost } from '../proxy/index.js'
+import { mount, openCgroup, unmount, withNetwork } from '../sys/index.js'
+
+/** Mounts for volumes. */
+export const volumeHost: VolumeHost = {
+  mountTmpfs(target, { sizeBytes, mode = 0o755 }) {
+    const options = [`mode=${mode.toString(8)}`, ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`])]
+    mount({ source: 'tmpfs', target, type: 'tmpfs', options })
+  },
+  bind(source, target, { readOnly = false }) {
+    mount({ source, target, type: 'bind', options: ['rbind'] })
+    if (readOnly) mount({ source, target, type: 'bind', options: ['bind', 'remount', 'ro'] })
+  },
+  unmount(target) {
+    try {
+      unmount(target, { detach: true })
+    } catch (error) {
+      // Not a mount point, or already gone: that is what was wanted.
+      if (!hasErrno(error, 'EINVAL', 'ENOENT')) throw error
+    }
+  },
+}
+
+/** The link that carries addresses answered by this node itself: cluster DNS, and Services in userspace mode. A bridge, because not every kernel has dummy links. */
+const LINK = 'knarr0'
+
+const withLength = (ip: string): string => `${ip}/${ip.includes(':') ? 128 : 32}`
+
+/** Puts addresses on a link of our own that leads nowhere. */
+export const addressHost: AddressHost = {
+  add(ip) {
+    withNetwork(undefined, (network) => {
+      if (!network.findLink(LINK)) network.addLink({ kind: 'bridge', name: LINK, up: true })
+      const link = network.link(LINK).index
+      const known = network.addresses(link).some(({ address }) => address === withLength(ip))
+      if (!known) network.addAddress({ link, address: withLength(ip), noDad: true })
+    })
+  },
+  remove(ip) {
+    withNetwork(undefined, (network) => {
+      const link = network.findLink(LINK)
+      if (link) network.deleteAddress({ link: link.index, address: withLength(ip) })
+    })
+  },
+}
+
+/** Takes the link and all its addresses away. */
+export const removeAddressLink = (): void => withNetwork(undefined, (network) => void network.deleteLink(LINK))
+
+/** The cgroups above the containers. */
+export const cgroupHost: CgroupHost = {
+  apply(path, { cpuShares, cpuQuota, cpuPeriod, memoryLimitBytes, pidsLimit }) {
+    const group = openCgroup(path)
+    group.create()
+    const cpu = {
+      ...(cpuShares === undefined ? {} : { shares: cpuShares }),
+      ...(cpuQuota === undefined ? {} : { quota: cpuQuota }),
+      ...(cpuPeriod === undefined ? {} : { period: cpuPeriod }),
+    }
+    group.limit({
+      cpu,
+      ...(memoryLimitBytes === undefined ? {} : { memory: { limit: memoryLimitBytes } }),
+      ...(pidsLimit === undefined ? {} : { pids: { limit: pidsLimit } }),
+    })
+  },
+  async remove(path) {
+    await openCgroup(path).delete()
+  },
+  children(path) {
+    const names = openCgroup(path).folders.flatMap((folder) =>
+      existsSync(folder) ? readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])) : [],
+    )
+    return [...new Set(names)]
+  },
+}
+
+/** Sysctls that pods' traffic needs; what is missing in this kernel is not needed by it. */
+export function enableForwarding(log: Logger): void {
+  const wanted = {
+    '/proc/sys/net/ipv4/ip_forward': '1',
+    '/proc/sys/net/ipv6/conf/all/forwarding': '1',
+    '/proc/sys/net/bridge/bridge-nf-call-iptables': '1',
+    '/proc/sys/net/bridge/bridge-nf-call-ip6tables': '1',
+    '/proc/sys/net/ipv4/conf/all/route_localnet': '0',
+  }
+  for (const [path, value] of Object.entries(wanted)) {
+    if (!existsSync(path) || readFileSync(path, 'utf8').trim() === value) continue
+    try {
+      writeFileSync(path, value)
+    } catch (error) {
+      log.warn('sysctl could not be set', { path, value, err: error })
+    }
+  }
+}

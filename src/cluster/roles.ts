@@ -1,0 +1,51 @@
+// What our own processes may do beyond the roles that every Kubernetes has.
+import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '../api/index.js'
+import { COREFILE_CONFIGMAP } from '../dns/index.js'
+
+const group = 'rbac.authorization.k8s.io'
+const apiVersion = 'rbac.authorization.k8s.io/v1'
+const nodes = { apiGroup: group, kind: 'Group', name: 'system:nodes' } as const
+const look = ['get', 'list', 'watch']
+
+/** The service proxy and DNS of a node read what they serve; the pod network reads where the other nodes are. */
+export const agentRole: ClusterRole = {
+  apiVersion,
+  kind: 'ClusterRole',
+  metadata: { name: 'knarr:agent' },
+  rules: [
+    { apiGroups: [''], resources: ['services', 'namespaces', 'nodes'], verbs: look },
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: look },
+  ],
+}
+
+export const bindings: readonly ClusterRoleBinding[] = [
+  {
+    apiVersion,
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'knarr:agent' },
+    roleRef: { apiGroup: group, kind: 'ClusterRole', name: agentRole.metadata.name },
+    subjects: [nodes],
+  },
+  {
+    apiVersion,
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'knarr:apiserver-kubelet-client' },
+    roleRef: { apiGroup: group, kind: 'ClusterRole', name: 'system:kubelet-api-admin' },
+    subjects: [{ apiGroup: group, kind: 'User', name: 'kube-apiserver-kubelet-client' }],
+  },
+]
+
+export const corefileRole: Role = {
+  apiVersion,
+  kind: 'Role',
+  metadata: { name: 'knarr:dns-configuration', namespace: COREFILE_CONFIGMAP.namespace },
+  rules: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [COREFILE_CONFIGMAP.name], verbs: look }],
+}
+
+export const corefileBinding: RoleBinding = {
+  apiVersion,
+  kind: 'RoleBinding',
+  metadata: { name: corefileRole.metadata.name, namespace: COREFILE_CONFIGMAP.namespace },
+  roleRef: { apiGroup: group, kind: 'Role', name: corefileRole.metadata.name },
+  subjects: [nodes],
+}

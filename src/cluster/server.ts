@@ -1,0 +1,192 @@
+// `knarr server`: store, API server, controllers and scheduler in one process, wired together.
+import { setMaxListeners } from 'node:events'
+import { join } from 'node:path'
+import { ClusterRole, ClusterRoleBinding, ConfigMap, type Resource, Role, RoleBinding, Service } from '../api/index.js'
+import { createClient } from '../client/index.js'
+import { createApiServer, serve } from '../controlplane/apiserver/index.js'
+import { runControllers } from '../controlplane/controllers/index.js'
+import { runScheduler } from '../controlplane/scheduler/index.js'
+import { COREFILE_CONFIGMAP, defaultCorefile } from '../dns/index.js'
+import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random } from '../lib/index.js'
+import { ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { openStore } from './open-store.js'
+import { agentRole, bindings, corefileBinding, corefileRole } from './roles.js'
+import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
+import { controllerWiring } from './signer.js'
+
+export interface ServerOptions {
+  readonly nodeName: string
+  /** Address under which other machines reach this server. */
+  readonly advertiseAddress: string
+  readonly bindAddress: string
+  readonly port: number
+  readonly serviceCidr: string
+  readonly clusterCidr: string
+  readonly clusterDomain: string
+  /** Folder of certificates and keys. */
+  readonly pki: string
+  readonly adminConf: string
+  readonly dataDir: string
+  /** '' for the embedded store; `etcd://HOST:PORT[,HOST:PORT…]`. */
+  readonly store: string
+  readonly etcd?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  readonly extraSans: readonly string[]
+}
+
+export interface ProcessContext {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+/**
+ * A client inside the process, under the name that RBAC knows. The controllers collect garbage of every kind and empty namespaces, so
+ * they may do everything, as the garbage collector's role in Kubernetes does; the scheduler has only its own role.
+ */
+const inProcess = (handler: HttpHandler, name: string, ...groups: readonly string[]): HttpHandler => {
+  const peer = { inProcessUser: { name, groups: ['system:authenticated', ...groups] } }
+  return (request) => handler({ ...request, peer })
+}
+
+/** Serves until the signal is aborted. `onReady` is called when requests are answered. */
+export async function runServer(
+  options: ServerOptions,
+  context: ProcessContext,
+  signal: AbortSignal,
+  onReady: () => void = () => {},
+): Promise<void> {
+  const { clock, random, log } = context
+  const certificates = await ensureCertificates(
+    options.pki,
+    {
+      advertiseAddress: options.advertiseAddress,
+      kubernetesServiceIp: kubernetesServiceIp(options.serviceCidr),
+      clusterDomain: options.clusterDomain,
+      nodeName: options.nodeName,
+      extraSans: options.extraSans,
+    },
+    context,
+  )
+  const server = `https://${options.advertiseAddress.includes(':') ? `[${options.advertiseAddress}]` : options.advertiseAddress}:${options.port}`
+  const admin = {
+    ca: certificates.ca,
+    server,
+    user: 'kubernetes-admin',
+    subject: { commonName: 'kubernetes-admin', organizations: ['system:masters'] },
+  }
+  await ensureKubeconfig(options.adminConf, admin, context)
+
+  const store = await openStore(options, context)
+  const api = await createApiServer({
+    store,
+    clock,
+    random,
+    log: log.child({ component: 'apiserver' }),
+    clientCa: certificates.ca.cert,
+    serviceAccounts: {
+      issuer: `https://kubernetes.default.svc.${options.clusterDomain}`,
+      signingKey: certificates.serviceAccountKey,
+    },
+    kubelet: { ca: certificates.ca.cert, ...certificates.kubeletClient },
+    frontProxy: { ca: certificates.frontProxyCa.cert, allowedNames: ['front-proxy-client'], ...certificates.frontProxyClient },
+    encryption: certificates.encryption,
+    serviceCidr: options.serviceCidr,
+    advertise: { address: options.advertiseAddress, port: options.port },
+  })
+  const listener = await serve(api, {
+    host: options.bindAddress,
+    port: options.port,
+    // The authority goes along, so that a joining machine can compare it with the hash it was given.
+    cert: certificates.apiserver.cert + certificates.ca.cert,
+    key: certificates.apiserver.key,
+    log,
+  })
+  onReady()
+  log.info('serving', { address: options.bindAddress, port: options.port })
+
+  const stop = new AbortController()
+  setMaxListeners(0, stop.signal)
+  const onAbort = (): void => stop.abort(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  const identity = `${options.nodeName}_${process.pid}`
+  const bootstrapped = bootstrapObjects(inProcess(api.handler, 'system:apiserver', 'system:masters'), options).catch((error: unknown) => {
+    log.error('objects every cluster has could not be made', { err: asError(error) })
+  })
+  const work = [
+    bootstrapped,
+    runControllers({
+      client: createClient(inProcess(api.handler, 'system:kube-controller-manager', 'system:masters'), {
+        userAgent: 'kube-controller-manager',
+      }),
+      clock,
+      random,
+      identity,
+      signal: stop.signal,
+      log: log.child({ component: 'controllers' }),
+      options: controllerWiring(certificates, options, context),
+    }),
+    runScheduler({
+      client: createClient(inProcess(api.handler, 'system:kube-scheduler'), { userAgent: 'kube-scheduler' }),
+      clock,
+      random,
+      identity,
+      signal: stop.signal,
+      log: log.child({ component: 'scheduler' }),
+    }),
+  ]
+  try {
+    await Promise.all(work)
+  } finally {
+    stop.abort()
+    await Promise.allSettled(work)
+    await listener.close()
+    await api.close()
+    await store.close()
+  }
+}
+
+/** What belongs to every cluster besides what the API server makes by itself: the DNS Service, its configuration, the server's right to kubelets. */
+async function bootstrapObjects(handler: HttpHandler, options: ServerOptions): Promise<void> {
+  const client = createClient(handler, { userAgent: 'knarr' })
+  const ensure = async <T extends Resource>(make: Promise<T>): Promise<void> => {
+    await make.catch((error: unknown) => {
+      if (!isStatus(error, 'AlreadyExists')) throw error
+    })
+  }
+  const dnsIp = clusterDnsIp(options.serviceCidr)
+  await ensure(
+    client.create(Service, {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'kube-dns',
+        namespace: 'kube-system',
+        labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+      },
+      spec: {
+        clusterIP: dnsIp,
+        clusterIPs: [dnsIp],
+        ports: [
+          { name: 'dns', port: 53, protocol: 'UDP' },
+          { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+          { name: 'metrics', port: 9153, protocol: 'TCP' },
+        ],
+      },
+    }),
+  )
+  await ensure(
+    client.create(ConfigMap, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: COREFILE_CONFIGMAP,
+      data: { Corefile: defaultCorefile(options.clusterDomain) },
+    }),
+  )
+  for (const binding of bindings) await ensure(client.create(ClusterRoleBinding, binding))
+  await ensure(client.create(ClusterRole, agentRole))
+  await ensure(client.create(Role, corefileRole))
+  await ensure(client.create(RoleBinding, corefileBinding))
+}
+
+/** Where the embedded store keeps its files. */
+export const embeddedStoreFolder = (dataDir: string): string => join(dataDir, 'store')

@@ -1,0 +1,168 @@
+// Keeps our two processes alive: systemd where it runs, else a program of a few hundred bytes that starts them again.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasErrno } from '../lib/index.js'
+import { elfProgram, program, thisArchitecture } from '../sys/index.js'
+import { readFileIfPresent, writeFileAtomic } from './files.js'
+import { paths } from './paths.js'
+
+export interface ServiceDefinition {
+  /** `server` or `agent`. */
+  readonly name: string
+  readonly description: string
+  readonly argv: readonly string[]
+  /** Only what is listed is passed on. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+const SIGCHLD = 17
+const second = Buffer.alloc(16)
+second.writeBigUInt64LE(1n)
+
+/** Starts the program, waits for its end, sleeps a second, starts it again. For ever. */
+export function supervisorProgram({ argv, env }: Pick<ServiceDefinition, 'argv' | 'env'>): program.Program {
+  const { bytes, goto, step, strings, text, value } = program
+  const [file = ''] = argv
+  return {
+    entry: 'start',
+    blocks: [
+      {
+        label: 'start',
+        steps: [
+          step('fork', 'clone', [SIGCHLD, 0, 0, 0, 0], { into: 'pid', onZero: 'child', onError: 'pause' }),
+          step('wait', 'wait4', [value('pid'), 0, 0, 0], { onError: 'ignore', retry: true }),
+        ],
+      },
+      { label: 'pause', steps: [step('sleep', 'nanosleep', [bytes(second), 0], { onError: 'ignore' }), goto('start')] },
+      {
+        label: 'child',
+        steps: [
+          step('execute', 'execve', [text(file), strings(argv), strings(Object.entries(env).map(([name, value]) => `${name}=${value}`))], {
+            onError: 'ignore',
+          }),
+          step('exit', 'exit_group', [127], { onError: 'ignore' }),
+        ],
+      },
+      { label: 'fail', steps: [step('exit', 'exit_group', [1], { onError: 'ignore' })] },
+    ],
+  }
+}
+
+const hasSystemd = (): boolean => existsSync('/run/systemd/system')
+const unitPath = (name: string): string => `/etc/systemd/system/knarr-${name}.service`
+const pidPath = (name: string): string => join(paths.run, `${name}.pid`)
+
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&').replace(/%/g, '%%')}"`)
+
+/** The unit file. Containers outlive the agent: only the main process is stopped. */
+export const systemdUnit = ({ description, argv, env }: ServiceDefinition): string =>
+  [
+    '[Unit]',
+    `Description=${description}`,
+    'After=network-online.target',
+    'Wants=network-online.target',
+    '',
+    '[Service]',
+    `ExecStart=${argv.map(quoted).join(' ')}`,
+    ...Object.entries(env).map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`),
+    'Restart=always',
+    'RestartSec=1',
+    'KillMode=process',
+    'Delegate=yes',
+    'LimitNOFILE=1048576',
+    'TasksMax=infinity',
+    'OOMScoreAdjust=-999',
+    '',
+    '[Install]',
+    'WantedBy=multi-user.target',
+    '',
+  ].join('\n')
+
+function systemctl(...args: readonly string[]): void {
+  const { status, stderr } = spawnSync('systemctl', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`systemctl ${args.join(' ')}: ${stderr.trim() || `exit code ${status}`}`)
+}
+
+/** Start time of a process in clock ticks: with the number it names a process for good. */
+function startTime(pid: number): string | undefined {
+  const stat = readFileIfPresent(`/proc/${pid}/stat`)
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+}
+
+/** The supervisor of a service, if it is alive. */
+function supervisorPid(name: string): number | undefined {
+  const [pid, started] = (readFileIfPresent(pidPath(name)) ?? '').trim().split(' ')
+  return pid && started && startTime(Number(pid)) === started ? Number(pid) : undefined
+}
+
+const childrenOf = (pid: number): number[] =>
+  (readFileIfPresent(`/proc/${pid}/task/${pid}/children`) ?? '')
+    .split(' ')
+    .filter((word) => /^\d+$/.test(word))
+    .map(Number)
+
+/** Starts a service and sees to it that it stays up. A service of that name that runs is stopped first. */
+export async function startService(service: ServiceDefinition): Promise<void> {
+  await stopService(service.name)
+  if (hasSystemd()) {
+    writeFileAtomic(unitPath(service.name), systemdUnit(service), 0o644)
+    systemctl('daemon-reload')
+    systemctl('enable', '--now', `knarr-${service.name}`)
+    return
+  }
+  mkdirSync(paths.run, { recursive: true, mode: 0o711 })
+  mkdirSync(paths.logs, { recursive: true, mode: 0o750 })
+  const file = join(paths.run, `supervise-${service.name}`)
+  writeFileAtomic(file, elfProgram(supervisorProgram(service), thisArchitecture).file, 0o700)
+  const log = openSync(join(paths.logs, `${service.name}.log`), 'a', 0o640)
+  try {
+    const child: ChildProcess = spawn(file, [], { detached: true, stdio: ['ignore', log, log], cwd: '/', env: {} })
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve)
+      child.once('error', (error) => reject(new Error(`${file} could not be started`, { cause: error })))
+    })
+    child.unref()
+    writeFileAtomic(pidPath(service.name), `${child.pid} ${startTime(child.pid ?? 0) ?? ''}\n`)
+  } finally {
+    closeSync(log)
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if (!hasErrno(error, 'ESRCH')) throw error
+  }
+}
+
+const alive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileIfPresent(`/proc/${pid}/status`) ?? 'State: Z')
+
+/** Stops a service: politely, after ten seconds by force. Nothing to do is fine. */
+export async function stopService(name: string): Promise<void> {
+  if (hasSystemd() && existsSync(unitPath(name))) {
+    systemctl('disable', '--now', `knarr-${name}`)
+    rmSync(unitPath(name), { force: true })
+    systemctl('daemon-reload')
+  }
+  const supervisor = supervisorPid(name)
+  if (supervisor !== undefined) {
+    // The supervisor first, or it would start the service again.
+    const children = childrenOf(supervisor)
+    signal(supervisor, 'SIGKILL')
+    for (const pid of children) signal(pid, 'SIGTERM')
+    for (let waited = 0; children.some(alive); waited += 20) {
+      if (waited > 10_000) for (const pid of children) signal(pid, 'SIGKILL')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  rmSync(pidPath(name), { force: true })
+}
+
+/** True when a service is there and supposed to run. */
+export const isSupervised = (name: string): boolean => (hasSystemd() && existsSync(unitPath(name))) || supervisorPid(name) !== undefined
+
+/** Names of the services that a machine has. */
+export const supervisedServices = (): string[] => ['server', 'agent'].filter(isSupervised)

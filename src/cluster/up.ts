@@ -1,0 +1,178 @@
+// `knarr up`: from nothing to a cluster of one node that is Ready, and `knarr down`: back again.
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Node } from '../api/index.js'
+import { type Client, createClient, httpsTransport } from '../client/index.js'
+import { type CommandIo, explain, sleep } from '../lib/index.js'
+import { accessOf, readKubeconfig } from '../pki/index.js'
+import { ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { type Checklist, checklist } from './checklist.js'
+import { readFileIfPresent } from './files.js'
+import { nodeSubject } from './identity.js'
+import { paths } from './paths.js'
+import { gatherFacts, preflight } from './preflight.js'
+import { removeEverything } from './reset.js'
+import type { ProcessContext, ServerOptions } from './server.js'
+import { kubernetesServiceIp } from './service-range.js'
+import { type ServiceDefinition, startService, stopService, supervisedServices } from './supervise.js'
+
+export interface UpOptions {
+  readonly server: ServerOptions
+  /** Words behind `knarr server` and `knarr agent` for the supervisor. */
+  readonly serverArguments: readonly string[]
+  readonly agentArguments: readonly string[]
+  readonly agentPort: number
+  /** How long to wait for the node to be Ready. */
+  readonly timeoutMs: number
+}
+
+/** A mistake or a state of the machine that stops a command; already said in words. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError'
+}
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+export function serviceDefinition(name: 'server' | 'agent', args: readonly string[]): ServiceDefinition {
+  const main = process.argv[1]
+  if (main === undefined) throw new Error('cannot tell where knarr is installed')
+  return {
+    name,
+    description: name === 'server' ? 'Knarr control plane' : 'Knarr node agent',
+    argv: [process.execPath, '--max-semi-space-size=2', main, name, ...args],
+    env: { PATH, HOME: '/root', LANG: 'C.UTF-8' },
+  }
+}
+
+/** Says what is wrong with the machine; throws when it is something that must be mended first. */
+export async function checkMachine(
+  io: CommandIo,
+  options: { readonly nodeName: string; readonly ports: readonly number[] },
+  context: Pick<ProcessContext, 'clock'>,
+): Promise<void> {
+  const findings = preflight(await gatherFacts({ ...options, now: context.clock.now() }))
+  for (const { message } of findings.filter(({ severity }) => severity === 'warning')) io.stderr.write(`warning: ${message}\n`)
+  const errors = findings.filter(({ severity }) => severity === 'error')
+  if (errors.length > 0) throw new SetupError(errors.map(({ message }) => message).join('\n'))
+}
+
+/** A client with the rights of a kubeconfig's user. */
+export async function clientFrom(path: string): Promise<{ readonly client: Client; close(): Promise<void> }> {
+  const source = readFileIfPresent(path)
+  if (source === undefined) throw new SetupError(`${path} is missing: start a cluster with "knarr up" or "knarr init"`)
+  const access = accessOf(readKubeconfig(source))
+  const { identity } = access
+  const transport = await httpsTransport({ server: access.server, ca: access.ca, ...(identity ? { identity: () => identity } : {}) })
+  return { client: createClient(transport.handler, { userAgent: 'knarr' }), close: transport.close }
+}
+
+/** Tries until `attempt` gives something; the last failure is told when time is up. */
+export async function eventually<T>(
+  what: string,
+  timeoutMs: number,
+  { clock }: Pick<ProcessContext, 'clock'>,
+  signal: AbortSignal,
+  attempt: () => Promise<T | undefined>,
+): Promise<T> {
+  const end = clock.monotonic() + timeoutMs
+  let last: unknown
+  for (;;) {
+    try {
+      const result = await attempt()
+      if (result !== undefined) return result
+    } catch (error) {
+      last = error
+    }
+    if (clock.monotonic() > end)
+      throw new SetupError(
+        `${what} took longer than ${Math.round(timeoutMs / 1000)} s${last === undefined ? '' : ` (${explain(last)})`}; see ${paths.logs}`,
+      )
+    await sleep(clock, 20, signal)
+  }
+}
+
+export const isReady = (node: Node | undefined): boolean =>
+  node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
+
+/** Certificates and kubeconfigs of a control plane and the node beside it. */
+export async function writeCredentials(options: ServerOptions, context: ProcessContext): Promise<void> {
+  const certificates = await ensureCertificates(
+    options.pki,
+    {
+      advertiseAddress: options.advertiseAddress,
+      kubernetesServiceIp: kubernetesServiceIp(options.serviceCidr),
+      clusterDomain: options.clusterDomain,
+      nodeName: options.nodeName,
+      extraSans: options.extraSans,
+    },
+    context,
+  )
+  const server = `https://${options.advertiseAddress}:${options.port}`
+  const { ca } = certificates
+  await Promise.all([
+    ensureKubeconfig(
+      options.adminConf,
+      { ca, server, user: 'kubernetes-admin', subject: { commonName: 'kubernetes-admin', organizations: ['system:masters'] } },
+      context,
+    ),
+    ensureKubeconfig(
+      paths.kubeletConf,
+      { ca, server, user: `system:node:${options.nodeName}`, subject: nodeSubject(options.nodeName) },
+      context,
+    ),
+  ])
+}
+
+async function start(options: UpOptions, list: Checklist, context: ProcessContext, io: CommandIo): Promise<void> {
+  const { server } = options
+  await list.step('Certificates and keys are in place', () => writeCredentials(server, context))
+  await list.step('Control plane and node agent were started', async () => {
+    await startService(serviceDefinition('server', options.serverArguments))
+    await startService(serviceDefinition('agent', options.agentArguments))
+  })
+  const { client, close } = await clientFrom(server.adminConf)
+  try {
+    await list.step('API server answers', () =>
+      eventually('the API server', options.timeoutMs, context, io.signal, async () => {
+        const { status } = await client.request({ method: 'GET', url: '/readyz', headers: {} })
+        return status === 200 ? true : undefined
+      }),
+    )
+    await list.step(`Node ${server.nodeName} is Ready`, () =>
+      eventually(`node ${server.nodeName}`, options.timeoutMs, context, io.signal, async () => {
+        const node = await client.find(Node, { name: server.nodeName })
+        return isReady(node) ? true : undefined
+      }),
+    )
+  } finally {
+    await close()
+  }
+}
+
+/** Builds the cluster; a second `up` finds it running and says so. */
+export async function up(options: UpOptions, io: CommandIo, context: ProcessContext): Promise<void> {
+  const list = checklist(io.stdout, context.clock)
+  const running = supervisedServices()
+  if (running.length === 2) {
+    list.note('The cluster is already up.')
+  } else {
+    for (const name of running) await stopService(name)
+    await list.step('Machine is suitable', () =>
+      checkMachine(io, { nodeName: options.server.nodeName, ports: [options.server.port, options.agentPort] }, context),
+    )
+    await start(options, list, context, io)
+  }
+  list.note(`\nNext:\n  export KUBECONFIG=${options.server.adminConf}\n  kubectl get nodes\n`)
+}
+
+/** Stops everything; with `purge` nothing of the cluster is left on the machine. */
+export async function down({ purge }: { readonly purge: boolean }, io: CommandIo, context: ProcessContext): Promise<void> {
+  const list = checklist(io.stdout, context.clock)
+  for (const name of ['agent', 'server']) await list.step(`The ${name} was stopped`, () => stopService(name))
+  await list.step(purge ? 'Pods, network, rules and files were removed' : 'Pods, network and rules were removed', () =>
+    removeEverything({ purge }, context),
+  )
+  if (!purge && existsSync(join(paths.state, 'store')))
+    list.note(`The cluster's state is kept in ${paths.state}; "knarr up" brings it back, "knarr down --purge" removes it.`)
+  rmSync(paths.run, { recursive: true, force: true })
+}
