@@ -1,10 +1,13 @@
 // Puts the parts together and feeds the workers: pods from the API and from files, events from the runtime.
+import { setMaxListeners } from 'node:events'
 import { promises as fs, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, Pod, Service } from '../api/index.js'
 import { eventRecorder, informer } from '../client/index.js'
 import { abortable, deferred, explain, sleep } from '../lib/index.js'
+import { runRotation } from './container/rotate-logs.js'
 import { fieldContext } from './container/start.js'
+import { runCollector } from './image/collect.js'
 import { createPuller } from './image/puller.js'
 import { nodeFacts } from './node/facts.js'
 import { createHeartbeat } from './node/heartbeat.js'
@@ -12,15 +15,24 @@ import { allocatableOf } from './node/status.js'
 import { defaultSettings, type Kubelet, type KubeletOptions } from './options.js'
 import { refusalOf } from './pod/admission.js'
 import { backOffTable, CRASH_BACK_OFF } from './pod/back-off.js'
+import { loadCheckpoint } from './pod/checkpoint.js'
 import { createPods, findRunning, type Pods } from './pod/pods.js'
 import type { PodServices } from './pod/services.js'
+import { stopForShutdown } from './pod/shutdown.js'
 import { statusWriter } from './pod/status-writer.js'
 import { parseResolvConf } from './sandbox/dns.js'
 import { createNodeApi } from './server/node-api.js'
+import { createMirrors } from './source/mirrors.js'
+import { followStaticPods, isMirror, SOURCE } from './source/static-pods.js'
 import { referencedObjects } from './volume/objects.js'
 import { tokenSource } from './volume/tokens.js'
 import { trustBundles } from './volume/trust-bundle.js'
 import { createVolumes } from './volume/volumes.js'
+
+/** How long the API server is waited for before pods that ran before are looked after without it. */
+const API_PATIENCE_MS = 2_000
+
+const fromFile = (pod: Pod): boolean => pod.metadata.annotations?.[SOURCE] === 'file'
 
 const readOr = (path: string, otherwise: string): string => {
   try {
@@ -39,6 +51,8 @@ export function createKubelet(options: KubeletOptions): Kubelet {
   const facts = nodeFacts()
   const addresses = options.nodeIps ?? facts.addresses
   const stopping = new AbortController()
+  // Every loop, watch and retry of the node listens to it.
+  setMaxListeners(0, stopping.signal)
   const ready = deferred()
   let down = false
   let pods: Pods | undefined
@@ -122,6 +136,15 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     return refusalOf({ pod, others, node, allowedUnsafeSysctls: settings.allowedUnsafeSysctls, shuttingDown: down })
   }
 
+  const mirrors = createMirrors({
+    client,
+    clock,
+    log,
+    signal: stopping.signal,
+    node: currentNode,
+    ready: (uid) => pods?.get(uid)?.publish(),
+  })
+
   /** The runtime's events; when the stream breaks, what was missed is read from the runtime's lists. */
   async function followRuntime(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -155,15 +178,80 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     const found = await untilAnswered('runtime', signal, () => findRunning(cri, services.volumes.podFolder))
     pods = createPods(services, found)
     const live = pods
-    await abortable(Promise.all([podCache.synced, serviceCache.synced, nodeCache.synced]), signal)
+    const staticRead = deferred()
+    if (settings.staticPodPath) void followStatic(live, signal, staticRead.resolve)
+    else staticRead.resolve()
+    const synced = Promise.all([podCache.synced, serviceCache.synced, nodeCache.synced])
+    const patience = new AbortController()
+    const late = sleep(clock, API_PATIENCE_MS, AbortSignal.any([signal, patience.signal])).then(
+      () => true,
+      () => false,
+    )
+    if (await Promise.race([synced.then(() => false), late])) await resumeWithoutApi(live, found.keys())
+    patience.abort()
+    await abortable(synced, signal)
     podCache.subscribe({
-      added: (pod) => live.put(pod),
-      updated: (pod) => live.put(pod),
-      deleted: (pod) => live.drop(pod.metadata.uid ?? '', pod),
+      added: (pod) => take(live, pod),
+      updated: (pod) => take(live, pod),
+      deleted: (pod) => (isMirror(pod) ? mirrors.lost(pod) : live.drop(pod.metadata.uid ?? '', pod)),
     })
-    for (const pod of podCache.list()) live.put(pod)
+    for (const pod of podCache.list()) take(live, pod)
+    const inApi = new Set(podCache.list().map(({ metadata }) => metadata.uid))
+    for (const { pod } of live.all()) if (!fromFile(pod) && !inApi.has(pod.metadata.uid)) live.drop(pod.metadata.uid ?? '')
+    await abortable(staticRead.promise, signal)
     live.stopOrphans()
+    await removeForgotten(live)
     ready.resolve()
+  }
+
+  /** Pods that ran before go on under the rules they were started with, until the API can be asked. */
+  async function resumeWithoutApi(live: Pods, uids: Iterable<string>): Promise<void> {
+    for (const uid of uids) {
+      const pod = await loadCheckpoint(services.volumes.podFolder(uid))
+      if (pod && !fromFile(pod) && !live.get(uid)) live.put(pod)
+    }
+  }
+
+  /** Folders and cgroups of pods that are nobody's: of a daemon that was cut off. */
+  async function removeForgotten(live: Pods): Promise<void> {
+    for (const uid of await fs.readdir(join(root, 'pods')).catch(() => []))
+      if (!live.get(uid))
+        await services.volumes.tearDown(uid).catch((error: unknown) => log.warn('pod folder not removed', { uid, err: error }))
+    for (const name of await fs.readdir(podLogs).catch(() => [])) {
+      const uid = name.split('_')[2] ?? ''
+      if (uid && !live.get(uid)) await fs.rm(join(podLogs, name), { recursive: true, force: true })
+    }
+    for (const parent of ['', '/burstable', '/besteffort']) {
+      const path = `${settings.cgroupRoot}${parent}`
+      for (const child of (await options.cgroups?.children?.(path)) ?? [])
+        if (child.startsWith('pod') && !live.get(child.slice(3))) await options.cgroups?.remove(`${path}/${child}`)
+    }
+  }
+
+  function take(live: Pods, pod: Pod): void {
+    if (isMirror(pod)) mirrors.seen(pod)
+    else live.put(pod)
+  }
+
+  async function followStatic(live: Pods, signal: AbortSignal, settled: () => void): Promise<void> {
+    const known = new Map<string, Pod>()
+    const put = (pod: Pod): void => {
+      known.set(pod.metadata.uid ?? '', pod)
+      live.put(pod, () => mirrors.of(pod))
+      mirrors.show(pod)
+    }
+    const drop = (uid: string): void => {
+      const pod = known.get(uid)
+      known.delete(uid)
+      live.drop(uid)
+      if (pod) mirrors.hide(pod)
+    }
+    try {
+      await followStaticPods({ folder: settings.staticPodPath, nodeName, log, put, drop, settled }, signal)
+    } catch (error) {
+      log.error('static pods are not followed', { folder: settings.staticPodPath, err: error })
+      settled()
+    }
   }
 
   async function untilAnswered<T>(what: string, signal: AbortSignal, task: () => Promise<T>): Promise<T> {
@@ -177,6 +265,12 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       }
     }
   }
+
+  const nodeEvent = (reason: string, message: string): void =>
+    recorder.record({ apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }, 'Warning', reason, message)
+
+  const runningLogs = (): readonly { id: string; logPath: string }[] =>
+    (pods?.all() ?? []).flatMap(({ observed }) => observed.containers.filter(({ phase }) => phase === 'running'))
 
   const api = createNodeApi({ services, settings, client, clock, log, nodeName, clientCa: () => options.clientCa, pods: () => pods })
 
@@ -193,6 +287,11 @@ export function createKubelet(options: KubeletOptions): Kubelet {
         serviceCache.run(ends),
         nodeCache.run(ends),
         followRuntime(ends),
+        runCollector({ cri, clock, log, policy: settings.imageGc, lastUsed: services.puller.lastUsed, event: nodeEvent }, ends),
+        runRotation(
+          { cri, clock, log, maxBytes: settings.containerLogMaxSizeBytes, maxFiles: settings.containerLogMaxFiles, running: runningLogs },
+          ends,
+        ),
         untilAnswered('registration', ends, () => heartbeat.report()).then(() => heartbeat.run(ends)),
       ]
       const settled = Promise.allSettled(loops)
@@ -209,7 +308,9 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     async shutdown() {
       down = true
       heartbeat.shuttingDown()
-      await heartbeat.report().catch(() => {})
+      await heartbeat.report().catch((error: unknown) => log.warn('shutdown not reported', { err: error }))
+      await stopForShutdown(pods?.all() ?? [], settings)
+      for (const { pod } of pods?.all() ?? []) await services.status.flush(pod.metadata.uid ?? '')
     },
   }
 }

@@ -3,6 +3,7 @@ import { promises as fs } from 'node:fs'
 import { RuntimeClass } from '../../api/index.js'
 import { explain } from '../../lib/index.js'
 import { logDirectoryOf, sandboxConfig } from '../sandbox/config.js'
+import { saveCheckpoint } from './checkpoint.js'
 import { podEvent } from './events.js'
 import { running, withSandbox } from './observed.js'
 import { type PodRecord, refreshContainer, refreshSandbox } from './record.js'
@@ -46,6 +47,7 @@ export async function makeSandbox(record: PodRecord, services: PodServices, atte
   await services.cgroups?.apply(cgroupPathOf(pod, services.settings.cgroupRoot), podCgroup(pod, services.settings.podPidsLimit))
   await fs.mkdir(logDirectoryOf(pod, services.podLogs), { recursive: true, mode: 0o755 })
   await fs.mkdir(services.volumes.podFolder(pod.metadata.uid ?? ''), { recursive: true, mode: 0o750 })
+  await saveCheckpoint(services.volumes.podFolder(pod.metadata.uid ?? ''), pod)
   const { podSandboxId } = await services.cri.runPodSandbox({ config, runtimeHandler }, { signal })
   record.sandboxConfig = config
   await refreshSandbox(record, services, podSandboxId)

@@ -32,6 +32,8 @@ export interface PodWorker {
   replaceObserved(observed: ObservedPod | undefined): void
   /** Calls back when something about it may have changed. */
   onChange(listener: () => void): () => void
+  /** Tells the API its status once more. */
+  publish(): void
   /** Something that its volumes or variables are made of has changed. */
   refresh(): void
   /** Ends it though the API wants it to run: shutdown, eviction. */
@@ -293,6 +295,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
+    publish,
     refresh() {
       record.volumesStale = true
       record.retryAt.clear()

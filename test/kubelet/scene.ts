@@ -1,0 +1,236 @@
+// A node of its own for a test: our runtime, images and network, the kubelet, and an API server to tell it what to do.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Event as ApiEvent, type ContainerStatus, Event, Namespace, Pod, type PodSpec, ServiceAccount } from '../../src/api/index.js'
+import { type Client, createClient } from '../../src/client/index.js'
+import type { RunningCri } from '../../src/cri/index.js'
+import { createKubelet, type Kubelet, type KubeletSettings } from '../../src/kubelet/index.js'
+import { type HttpHandler, readBody, systemClock, systemRandom } from '../../src/lib/index.js'
+import type { Runtime } from '../../src/runtime/index.js'
+import { mount, openCgroup, unmount } from '../../src/sys/index.js'
+import { scene as criScene, IMAGE, type Scene, testLog, until } from '../cri/scene.js'
+import { apiServer } from './api.js'
+
+export { IMAGE, options, until } from '../cri/scene.js'
+
+export const NODE = 'node-a'
+const inProcessUser = { name: 'system:apiserver', groups: ['system:masters'] }
+
+export interface Daemon {
+  readonly kubelet: Kubelet
+  readonly cri: RunningCri
+  readonly runtime: Runtime
+  /** As when the daemon is upgraded: pods go on. */
+  stop(): Promise<void>
+}
+
+export interface NodeScene {
+  readonly client: Client
+  readonly s: Scene
+  readonly handler: HttpHandler
+  daemon(): Daemon
+  /** `ready`: wait until it knows its pods, default yes. */
+  start(settings?: Partial<KubeletSettings>, through?: { readonly client?: Client; readonly ready?: boolean }): Promise<Daemon>
+  run(name: string, spec: Partial<PodSpec>, metadata?: Partial<Pod['metadata']>): Promise<Pod>
+  get(name: string): Promise<Pod | undefined>
+  /** Waits until the pod is as wanted; a pod that never becomes so fails with its last state. */
+  wait(name: string, what: (pod: Pod) => boolean, ms?: number): Promise<Pod>
+  gone(name: string): Promise<void>
+  remove(name: string, graceSeconds?: number): Promise<void>
+  logs(name: string, container: string, query?: string): Promise<string>
+  request(url: string): Promise<{ status: number; text: string }>
+  exec(name: string, container: string, ...command: readonly string[]): Promise<string>
+  events(name: string): Promise<readonly ApiEvent[]>
+  eventWith(name: string, reason: string, words?: RegExp): Promise<ApiEvent>
+  end(): Promise<void>
+}
+
+/** One container that runs a line of shell. */
+export const shell = (script: string, more: Partial<PodSpec['containers'][number]> = {}): PodSpec['containers'][number] => ({
+  name: 'main',
+  image: IMAGE,
+  imagePullPolicy: 'IfNotPresent',
+  command: ['sh', '-c', script],
+  ...more,
+})
+
+/** Ends at once when asked to. */
+export const FOREVER = 'trap "exit 0" TERM; while true; do sleep 0.1; done'
+
+export const statusOf = (pod: Pod | undefined, name = 'main'): ContainerStatus | undefined =>
+  [
+    ...(pod?.status?.initContainerStatuses ?? []),
+    ...(pod?.status?.containerStatuses ?? []),
+    ...(pod?.status?.ephemeralContainerStatuses ?? []),
+  ].find((status) => status.name === name)
+
+export const conditionOf = (pod: Pod | undefined, type: string): string | undefined =>
+  pod?.status?.conditions?.find((condition) => condition.type === type)?.status
+
+export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready') === 'True'
+
+export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promise<NodeScene> {
+  const s = await criScene()
+  const api = await apiServer(join(s.dir, 'store'))
+  const client = createClient(api.handler)
+  const cgroupRoot = `/knarr-test-${process.pid}`
+  let current: Daemon | undefined
+
+  async function start(
+    more: Partial<KubeletSettings> = {},
+    { client: through = client, ready = true }: { readonly client?: Client; readonly ready?: boolean } = {},
+  ): Promise<Daemon> {
+    const { cri, runtime, close } = await s.open()
+    const kubelet = createKubelet({
+      client: through,
+      cri,
+      nodeName: NODE,
+      version: 'v1.37.0+knarr',
+      root: join(s.dir, 'kubelet'),
+      podLogs: join(s.dir, 'pod-logs'),
+      containerLogs: join(s.dir, 'container-logs'),
+      clock: systemClock,
+      random: systemRandom,
+      log: testLog,
+      nodeIps: ['127.0.0.1'],
+      settings: { cgroupRoot, ...settings, ...more },
+      volumeHost: {
+        mountTmpfs(target, { sizeBytes, mode = 0o755 }) {
+          const size = sizeBytes === undefined ? [] : [`size=${sizeBytes}`]
+          mount({ source: 'tmpfs', target, type: 'tmpfs', options: [`mode=${mode.toString(8)}`, ...size] })
+        },
+        bind: (source, target) => mount({ source, target, type: 'none', options: ['rbind'] }),
+        unmount(target) {
+          try {
+            unmount(target, { detach: true })
+          } catch {
+            // Not mounted.
+          }
+        },
+      },
+      cgroups: {
+        apply(path, limits) {
+          const group = openCgroup(path)
+          group.create()
+          group.limit({
+            cpu: { ...(limits.cpuShares ? { shares: limits.cpuShares } : {}) },
+            ...(limits.memoryLimitBytes ? { memory: { limit: limits.memoryLimitBytes } } : {}),
+          })
+        },
+        remove: (path) => openCgroup(path).delete(),
+      },
+    })
+    const abort = new AbortController()
+    const running = kubelet.run(abort.signal)
+    current = {
+      kubelet,
+      cri,
+      runtime,
+      async stop() {
+        abort.abort()
+        await running
+        close()
+        current = undefined
+      },
+    }
+    if (ready) await kubelet.ready
+    return current
+  }
+
+  const daemon = (): Daemon => {
+    if (!current) throw new Error('no daemon runs')
+    return current
+  }
+  const get = (name: string): Promise<Pod | undefined> => client.find(Pod, { namespace: 'default', name })
+
+  const scene: NodeScene = {
+    client,
+    s,
+    handler: api.handler,
+    daemon,
+    start,
+    get,
+    async run(name, spec, metadata = {}) {
+      return await client.create(Pod, {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace: 'default', ...metadata },
+        spec: { nodeName: NODE, terminationGracePeriodSeconds: 2, automountServiceAccountToken: false, containers: [], ...spec },
+      })
+    },
+    async wait(name, what, ms = 60_000) {
+      let last: Pod | undefined
+      try {
+        return await until(async () => {
+          last = await get(name)
+          return last && what(last) ? last : undefined
+        }, ms)
+      } catch {
+        throw new Error(`pod ${name} is not as wanted: ${JSON.stringify(last?.status)}`)
+      }
+    },
+    async gone(name) {
+      await until(async () => ((await get(name)) === undefined ? true : undefined))
+    },
+    async remove(name, gracePeriodSeconds) {
+      await client.delete(Pod, { namespace: 'default', name }, gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds })
+    },
+    async request(url) {
+      const response = await daemon().kubelet.handler({ method: 'GET', url, headers: {}, peer: { inProcessUser } })
+      return { status: response.status, text: Buffer.from(await readBody(response.body)).toString() }
+    },
+    async logs(name, container, query = '') {
+      const { status, text } = await scene.request(`/containerLogs/default/${name}/${container}${query}`)
+      if (status !== 200) throw new Error(`${status} ${text}`)
+      return text
+    },
+    async exec(name, container, ...command) {
+      const id = statusOf(await get(name), container)?.containerID?.replace(/^.*:\/\//, '') ?? ''
+      const { stdout, stderr } = await daemon().cri.execSync(id, command, 20)
+      return Buffer.concat([stdout, stderr]).toString()
+    },
+    async events(name) {
+      const { items } = await client.list(Event, { namespace: 'default' })
+      return items.filter(({ involvedObject }) => involvedObject.name === name)
+    },
+    eventWith: (name, reason, words = /(?:)/) =>
+      until(async () => (await scene.events(name)).find((event) => event.reason === reason && words.test(event.message ?? ''))),
+    async end() {
+      try {
+        for (const { metadata } of (await client.list(Pod, { namespace: 'default' })).items) await scene.remove(metadata.name, 0)
+        await current?.stop()
+        const { cri, close } = await s.open()
+        for (const { id } of await cri.listPodSandbox()) await cri.removePodSandbox(id)
+        close()
+      } finally {
+        await api.close()
+        await openCgroup(cgroupRoot).delete()
+        await s.end()
+      }
+    },
+  }
+  await ensure(client, 'default')
+  await start()
+  return scene
+}
+
+async function ensure(client: Client, name: string): Promise<void> {
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } } as const
+  await client.create(Namespace, namespace).catch(() => {})
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: name } } as const
+  await client.create(ServiceAccount, account).catch(() => {})
+}
+
+/** Names of what is left in a folder; nothing when there is none. */
+export function left(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+export const scratch = (prefix: string): { readonly dir: string; remove(): void } => {
+  const dir = mkdtempSync(prefix)
+  return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) }
+}
