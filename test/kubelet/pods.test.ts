@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { conditionOf, FOREVER, isReady, left, nodeScene, options, shell, statusOf, until } from './scene.js'
 
+t.setTimeout(240_000)
+
 t.test('pods', options, async (t) => {
   t.setTimeout(180_000)
   const n = await nodeScene()

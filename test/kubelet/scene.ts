@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { type Event as ApiEvent, type ContainerStatus, Event, Namespace, Pod, type PodSpec, ServiceAccount } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
 import type { RunningCri } from '../../src/cri/index.js'
-import { createKubelet, type Kubelet, type KubeletSettings } from '../../src/kubelet/index.js'
+import { createKubelet, type Kubelet, type KubeletSettings, serveNodeApi } from '../../src/kubelet/index.js'
 import { type HttpHandler, readBody, systemClock, systemRandom } from '../../src/lib/index.js'
 import type { Runtime } from '../../src/runtime/index.js'
 import { mount, openCgroup, unmount } from '../../src/sys/index.js'
 import { scene as criScene, IMAGE, type Scene, testLog, until } from '../cri/scene.js'
-import { apiServer } from './api.js'
+import { apiServer, type TestApi } from './api.js'
 
 export { IMAGE, options, until } from '../cri/scene.js'
 
@@ -27,7 +27,9 @@ export interface Daemon {
 export interface NodeScene {
   readonly client: Client
   readonly s: Scene
+  /** The API server as the node speaks to it. */
   readonly handler: HttpHandler
+  readonly api: TestApi
   daemon(): Daemon
   /** `ready`: wait until it knows its pods, default yes. */
   start(settings?: Partial<KubeletSettings>, through?: { readonly client?: Client; readonly ready?: boolean }): Promise<Daemon>
@@ -71,14 +73,19 @@ export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready') === 'Tru
 
 export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promise<NodeScene> {
   const s = await criScene()
-  const api = await apiServer(join(s.dir, 'store'))
-  const client = createClient(api.handler)
+  const api = await apiServer(s.dir, NODE)
+  const client = createClient(api.as())
+  // The daemon has a node's rights and no more.
+  const handler = api.as(`system:node:${NODE}`, 'system:nodes', 'system:authenticated')
+  const ofNode = createClient(handler)
   const cgroupRoot = `/knarr-test-${process.pid}`
+  // A network of its own: the usual port is free.
+  const nodeApiPort = 10250
   let current: Daemon | undefined
 
   async function start(
     more: Partial<KubeletSettings> = {},
-    { client: through = client, ready = true }: { readonly client?: Client; readonly ready?: boolean } = {},
+    { client: through = ofNode, ready = true }: { readonly client?: Client; readonly ready?: boolean } = {},
   ): Promise<Daemon> {
     const { cri, runtime, close } = await s.open()
     const kubelet = createKubelet({
@@ -93,6 +100,8 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
       random: systemRandom,
       log: testLog,
       nodeIps: ['127.0.0.1'],
+      clientCa: api.ca.cert,
+      port: nodeApiPort,
       settings: { cgroupRoot, ...settings, ...more },
       volumeHost: {
         mountTmpfs(target, { sizeBytes, mode = 0o755 }) {
@@ -120,6 +129,11 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
         remove: (path) => openCgroup(path).delete(),
       },
     })
+    const server = await serveNodeApi(kubelet, {
+      tls: { ...api.node, clientCa: api.ca.cert },
+      host: '127.0.0.1',
+      port: nodeApiPort,
+    })
     const abort = new AbortController()
     const running = kubelet.run(abort.signal)
     current = {
@@ -128,6 +142,7 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
       runtime,
       async stop() {
         abort.abort()
+        await server.close()
         await running
         close()
         current = undefined
@@ -146,7 +161,8 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
   const scene: NodeScene = {
     client,
     s,
-    handler: api.handler,
+    handler,
+    api,
     daemon,
     start,
     get,
@@ -216,9 +232,10 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
 
 async function ensure(client: Client, name: string): Promise<void> {
   const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } } as const
-  await client.create(Namespace, namespace).catch(() => {})
+  if (!(await client.find(Namespace, { name }))) await client.create(Namespace, namespace)
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: name } } as const
-  await client.create(ServiceAccount, account).catch(() => {})
+  await client.create(ServiceAccount, account)
+  await client.create(Namespace, { ...namespace, metadata: { name: 'kube-node-lease' } }).catch(() => {})
 }
 
 /** Names of what is left in a folder; nothing when there is none. */

@@ -7,6 +7,8 @@ import { FOREVER, isReady, nodeScene, options, shell, statusOf, until } from './
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
+t.setTimeout(240_000)
+
 t.test('volumes and environment', options, async (t) => {
   t.setTimeout(180_000)
   const n = await nodeScene()
@@ -150,7 +152,6 @@ t.test('volumes and environment', options, async (t) => {
     writeFileSync(join(n.s.dir, 'outside'), 'outside')
     symlinkSync(join(n.s.dir, 'outside'), join(host, 'escape'))
     symlinkSync('sub/file', join(host, 'link'))
-    const claim = { ...meta('claim'), uid: 'claim-uid' }
     await n.client.create(PersistentVolume, {
       apiVersion: 'v1',
       kind: 'PersistentVolume',
@@ -158,6 +159,7 @@ t.test('volumes and environment', options, async (t) => {
       spec: {
         capacity: { storage: '1Gi' },
         accessModes: ['ReadWriteOnce'],
+        claimRef: { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace: 'default', name: 'claim' },
         hostPath: { path: host },
         persistentVolumeReclaimPolicy: 'Retain',
       },
@@ -165,7 +167,7 @@ t.test('volumes and environment', options, async (t) => {
     const made = await n.client.create(PersistentVolumeClaim, {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
-      metadata: claim,
+      metadata: meta('claim'),
       spec: { accessModes: ['ReadWriteOnce'], volumeName: 'pv', storageClassName: '', resources: { requests: { storage: '1Gi' } } },
     })
     await n.client.updateStatus(PersistentVolumeClaim, { ...made, status: { phase: 'Bound' } })
