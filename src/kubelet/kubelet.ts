@@ -243,7 +243,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     const drop = (uid: string): void => {
       const pod = known.get(uid)
       known.delete(uid)
-      live.drop(uid)
+      live.drop(uid, undefined, pod?.spec?.terminationGracePeriodSeconds)
       if (pod) mirrors.hide(pod)
     }
     try {

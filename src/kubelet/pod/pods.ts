@@ -46,11 +46,13 @@ export async function findRunning(cri: Cri, podFolder: (uid: string) => string):
   return found
 }
 
+const ORPHAN_GRACE_SECONDS = 30
+
 /** A pod that nobody asks for, as far as its containers tell: enough to stop it. */
 const orphanOf = ({ uid, name, namespace, labels, annotations, observed }: FoundPod): Pod => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name, namespace, uid, labels, annotations, deletionGracePeriodSeconds: 30 },
+  metadata: { name, namespace, uid, labels, annotations },
   spec: { containers: [...new Set(observed.containers.map((container) => container.name))].map((of) => ({ name: of })) },
 })
 
@@ -58,7 +60,7 @@ export interface Pods {
   /** A pod of the sources, new or changed. */
   put(pod: Pod, inApi?: () => Pod | undefined): void
   /** The sources have lost it. */
-  drop(uid: string, last?: Pod): void
+  drop(uid: string, last?: Pod, graceSeconds?: number): void
   observe(event: ContainerEvent): void
   /** What was running when the daemon started, and is nobody's pod, is stopped. */
   stopOrphans(): void
@@ -90,10 +92,10 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
       if (worker) worker.update(pod)
       else start(pod, inApi)
     },
-    drop(uid, last) {
+    drop(uid, last, graceSeconds) {
       const worker = workers.get(uid)
       if (!worker) return
-      worker.remove(last)
+      worker.remove(last, graceSeconds)
       void worker.gone.then(() => workers.delete(uid))
     },
     observe(event) {
@@ -106,7 +108,7 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
         log.info('stopping a pod that is nobody’s any more', { pod: `${orphan.namespace}/${orphan.name}`, uid: orphan.uid })
         try {
           start(orphanOf(orphan))
-          pods.drop(orphan.uid)
+          pods.drop(orphan.uid, undefined, ORPHAN_GRACE_SECONDS)
         } catch (error) {
           log.warn('orphaned pod not stopped', { uid: orphan.uid, err: explain(error) })
         }

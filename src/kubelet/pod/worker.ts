@@ -25,8 +25,8 @@ export interface PodWorker {
   readonly status: PodStatus | undefined
   /** A newer version of the pod from its source. */
   update(pod: Pod): void
-  /** The source has it no more; `last` is how it was at the end. */
-  remove(last?: Pod): void
+  /** The source has it no more; `last` is how it was at the end. Nobody waits for it any longer: the grace is short. */
+  remove(last?: Pod, graceSeconds?: number): void
   observe(event: ContainerEvent): void
   /** All that the runtime has of it, after events may have been missed; undefined for nothing. */
   replaceObserved(observed: ObservedPod | undefined): void
@@ -259,10 +259,11 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
       publish()
       poke()
     },
-    remove(last) {
+    remove(last, grace = 0) {
       if (record.removed) return
       record.removed = true
       if (last) record.pod = last
+      graceSeconds = grace
       interrupt()
       poke()
     },

@@ -65,7 +65,8 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
   function findPod(namespace: string, name: string, uid?: string): PodWorker {
     const worker = pods()
       ?.all()
-      .find(({ pod }) => pod.metadata.name === name && pod.metadata.namespace === namespace && (!uid || pod.metadata.uid === uid))
+      // Of several with one name the newest: the others are on their way out.
+      .findLast(({ pod }) => pod.metadata.name === name && pod.metadata.namespace === namespace && (!uid || pod.metadata.uid === uid))
     if (!worker) throw new ApiError('NotFound', `pod ${namespace}/${name} does not exist`)
     return worker
   }
