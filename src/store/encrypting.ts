@@ -65,10 +65,20 @@ export function encryptingStore(store: Store, { keys, random, prefixes = ['/regi
     }
   }
 
-  const plain = <T extends KeyValue | undefined>(kv: T): T =>
-    kv && concerns(kv.key) && kv.value.length > 0 ? { ...kv, value: open(kv.key, kv.value) } : kv
+  const plain = (kv: KeyValue): KeyValue => (concerns(kv.key) && kv.value.length > 0 ? { ...kv, value: open(kv.key, kv.value) } : kv)
+  /** Among many, one value that cannot be opened stays closed: it must not hide the others. */
+  const plainIfPossible = (kv: KeyValue): KeyValue => {
+    try {
+      return plain(kv)
+    } catch (error) {
+      if (error instanceof DecryptionError) return kv
+      throw error
+    }
+  }
   const plainEvent = (event: StoreEvent): StoreEvent =>
-    concerns(event.kv.key) ? { ...event, kv: plain(event.kv), ...(event.previous && { previous: plain(event.previous) }) } : event
+    concerns(event.kv.key)
+      ? { ...event, kv: plainIfPossible(event.kv), ...(event.previous && { previous: plainIfPossible(event.previous) }) }
+      : event
 
   async function* plainBatches(batches: AsyncIterable<WatchBatch>): AsyncGenerator<WatchBatch> {
     for await (const batch of batches) yield { ...batch, events: batch.events.map(plainEvent) }
@@ -82,7 +92,7 @@ export function encryptingStore(store: Store, { keys, random, prefixes = ['/regi
     },
     async range(prefix, options) {
       const result = await store.range(prefix, options)
-      return { ...result, items: result.items.map(plain) }
+      return { ...result, items: result.items.map(plainIfPossible) }
     },
     async put(key, value, options) {
       const result = await store.put(key, seal(key, value), options)

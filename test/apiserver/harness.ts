@@ -151,3 +151,11 @@ export const configMap = (name: string, data: Record<string, string> = {}): Reco
   metadata: { name },
   data,
 })
+
+/** Asks again until it holds: for what happens by itself, soon. */
+export async function until(holds: () => Promise<boolean | undefined>): Promise<void> {
+  for (let tries = 0; !(await holds()); tries++) {
+    if (tries > 500) throw new Error('it never came true')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}

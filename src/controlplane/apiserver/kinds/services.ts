@@ -58,6 +58,22 @@ interface PortUse {
   readonly port: number
 }
 
+/** What only the former type had goes with it, unless the client says it anew. */
+function dropOfOtherType(object: JsonObject, previous: Service | undefined): void {
+  const spec = object.spec as JsonObject
+  if (!previous?.spec || spec.type === previous.spec.type) return
+  const drop = (field: 'externalTrafficPolicy' | 'allocateLoadBalancerNodePorts' | 'loadBalancerClass' | 'internalTrafficPolicy'): void => {
+    if (spec[field] === previous.spec?.[field]) delete spec[field]
+  }
+  const external = spec.type === 'NodePort' || spec.type === 'LoadBalancer'
+  if (!external) drop('externalTrafficPolicy')
+  if (spec.type !== 'LoadBalancer') {
+    drop('allocateLoadBalancerNodePorts')
+    drop('loadBalancerClass')
+  }
+  if (spec.type === 'ExternalName') drop('internalTrafficPolicy')
+}
+
 /** Every node port of a Service with its protocol; the health check's counts as TCP. */
 function portsOf(service: Service | undefined): PortUse[] {
   const ports = (service?.spec?.ports ?? []).flatMap(({ nodePort, protocol = 'TCP' }) => (nodePort ? [{ protocol, port: nodePort }] : []))
@@ -204,6 +220,7 @@ export function serviceHooks(
     if (!service.spec) return
     const ours = chosen.get(object) ?? { ip: false, ports: new Set<number>() }
     chosen.set(object, ours)
+    dropOfOtherType(object, previous)
     await setAddresses(object, service, previous, ours)
     await setNodePorts(object, service, previous, ours)
   }

@@ -1,7 +1,7 @@
 // One resource's objects in memory, in the order of their keys, and the events that led here.
 import { type Deferred, deferred } from '../../../lib/index.js'
 import type { StoreEvent } from '../../../store/index.js'
-import { atRevision, type Entry, makeEntry } from './entry.js'
+import { atRevision, type Entry, tryEntry } from './entry.js'
 
 /** A change as watchers learn of it. Frames are encoded once and shared. */
 export interface CacheEvent {
@@ -21,9 +21,10 @@ const KEPT_EVENTS = 1024
 
 /** A resource's change, from the store's. */
 export function toCacheEvent(prefix: string, { type, kv, previous }: StoreEvent, before?: Entry): CacheEvent | undefined {
-  const last = before ?? (previous && makeEntry(prefix, previous.key, previous.value, previous.modRevision))
+  const last = before ?? (previous && tryEntry(prefix, previous.key, previous.value, previous.modRevision))
   if (type === 'put') {
-    const entry = makeEntry(prefix, kv.key, kv.value, kv.modRevision)
+    const entry = tryEntry(prefix, kv.key, kv.value, kv.modRevision)
+    if (!entry) return undefined
     return { type: last ? 'MODIFIED' : 'ADDED', revision: kv.modRevision, entry, previous: last, frames: new Map() }
   }
   if (!last) return undefined

@@ -50,6 +50,15 @@ export function splitKey(prefix: string, key: string): { readonly namespace: str
   return slash < 0 ? { namespace: '', name: rest } : { namespace: rest.slice(0, slash), name: rest.slice(slash + 1) }
 }
 
+/** undefined for bytes that are no object: damaged, or encrypted with a key that is not in the ring. */
+export function tryEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry | undefined {
+  try {
+    return makeEntry(prefix, key, stored, revision)
+  } catch {
+    return undefined
+  }
+}
+
 export function makeEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry {
   const { namespace, name } = splitKey(prefix, key)
   return { key, namespace, name, revision, bytes: stampRevision(stored, revision) }

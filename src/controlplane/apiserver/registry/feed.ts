@@ -2,7 +2,7 @@
 import { type Clock, exponentialBackoff, type Logger, sleep } from '../../../lib/index.js'
 import type { Store, StoreEvent } from '../../../store/index.js'
 import { ResourceCache } from './cache.js'
-import { makeEntry } from './entry.js'
+import { tryEntry } from './entry.js'
 
 export const ROOT = '/registry/'
 
@@ -71,7 +71,11 @@ export async function createFeed({
     let page = await store.range(cache.prefix, { limit: PAGE })
     const { revision } = page
     for (;;) {
-      for (const { key, value, modRevision } of page.items) entries.push(makeEntry(cache.prefix, key, value, modRevision))
+      for (const { key, value, modRevision } of page.items) {
+        const entry = tryEntry(cache.prefix, key, value, modRevision)
+        if (entry) entries.push(entry)
+        else log.error('a stored object cannot be read', { key, revision: modRevision })
+      }
       const last = page.items.at(-1)
       if (!page.more || !last) break
       page = await store.range(cache.prefix, { limit: PAGE, revision, startAfter: last.key })

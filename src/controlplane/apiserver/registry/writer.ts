@@ -103,6 +103,7 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
     const { type, namespace, dryRun } = request
     const kindHooks = hooks.get(type.storagePrefix)
     const hookRequest: HookRequest = request
+    object.metadata ??= {}
     for (let attempt = 0; ; attempt++) {
       const metadata = object.metadata as JsonObject
       const generated = !metadata.name && Boolean(metadata.generateName)
