@@ -1,11 +1,13 @@
 // A request's body as an object of a resource: media types, fieldValidation, apiVersion and kind. Answers 400 and 415 in Kubernetes' words.
 import { ApiError } from '../lib/index.js'
+import { prune } from './crd/structural.js'
 import { JsonSyntaxError, parseJsonText } from './json/parse.js'
 import { isObject, type Json, type JsonObject } from './json/value.js'
 import { parseYaml } from './json/yaml.js'
 import type { ResourceType } from './resource-type.js'
-import { DecodeError, decode } from './schema/decode.js'
+import { type Decoded, DecodeError, decode } from './schema/decode.js'
 import type { ObjectSchema } from './schema/schema.js'
+import { namedSchema } from './schema/table.js'
 
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore'
 
@@ -79,8 +81,24 @@ function checkKind(subject: Subject, object: JsonObject): void {
     )
 }
 
+/** Custom objects keep values of wrong types: their schema says what is wrong with them, as 422. Metadata is like everyone's. */
+function pruneCustom(schema: ObjectSchema, object: JsonObject): Decoded {
+  const { metadata, ...rest } = object
+  const unknown: string[] = []
+  const meta =
+    metadata === undefined || metadata === null ? { value: {}, unknown: [] } : decode(namedSchema('ObjectMeta'), metadata, 'metadata')
+  const value = prune(schema, rest, unknown) as JsonObject
+  return { value: { ...value, metadata: meta.value }, unknown: [...meta.unknown, ...unknown] }
+}
+
 /** An object of this shape out of a parsed body, or 400. Also for bodies that are no resource: DeleteOptions, Scale, Eviction. */
-export function decodeAs(schema: ObjectSchema, subject: Subject, body: Body, fieldValidation: FieldValidation): DecodedBody {
+export function decodeAs(
+  schema: ObjectSchema,
+  subject: Subject & { readonly custom?: boolean },
+  body: Body,
+  fieldValidation: FieldValidation,
+): DecodedBody {
+  const custom = subject.custom ?? false
   const refuse = (detail: string): never => {
     throw new ApiError(
       'BadRequest',
@@ -94,7 +112,7 @@ export function decodeAs(schema: ObjectSchema, subject: Subject, body: Body, fie
   const envelope: JsonObject = { ...body.value }
   checkKind(subject, envelope)
   try {
-    const { value, unknown } = decode(schema, envelope)
+    const { value, unknown } = custom ? pruneCustom(schema, envelope) : decode(schema, envelope)
     const problems = [...body.duplicates, ...unknown]
     if (fieldValidation === 'Strict' && problems.length > 0) return refuse(`strict decoding error: ${problems.join(', ')}`)
     return { object: value, warnings: fieldValidation === 'Warn' ? problems : [] }

@@ -106,6 +106,7 @@ export function defineResource<T extends Resource>(definition: ResourceDefinitio
     conversion: definition.conversion,
     storedApiVersion: definition.storedApiVersion ?? of.apiVersion,
     custom: false,
+    openApiSchema: undefined,
     allowCreateOnUpdate: definition.allowCreateOnUpdate ?? false,
     allowUnconditionalUpdate: definition.allowUnconditionalUpdate ?? true,
     deprecation: definition.deprecation,

@@ -66,6 +66,8 @@ export interface ResourceType<T extends Resource = Resource> extends Kind<T> {
   /** `apiVersion` of the stored bytes. */
   readonly storedApiVersion: string
   readonly custom: boolean
+  /** Custom resources: the schema as the definition wrote it, for OpenAPI. */
+  readonly openApiSchema: JsonObject | undefined
   /** PUT of a name that does not exist creates it. */
   readonly allowCreateOnUpdate: boolean
   /** PUT without resourceVersion is accepted. */

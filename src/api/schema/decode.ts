@@ -24,7 +24,6 @@ const MOST_UNKNOWN = 100
 
 interface Walk {
   readonly unknown: string[]
-  /** Keep unknown fields instead of dropping them (custom resources that preserve them are marked in the schema instead). */
   readonly structName: string
 }
 
@@ -188,7 +187,7 @@ function decodeValue(schema: Schema, value: Json, path: string, walk: Walk): Jso
 }
 
 /** Throws DecodeError for a value of the wrong type. */
-export function decode(schema: ObjectSchema, value: Json): Decoded {
+export function decode(schema: ObjectSchema, value: Json, path = ''): Decoded {
   const unknown: string[] = []
-  return { value: decodeObjectFields(schema, value, '', { unknown, structName: schema.name }), unknown }
+  return { value: decodeObjectFields(schema, value, path, { unknown, structName: schema.name }), unknown }
 }
