@@ -57,7 +57,7 @@ export const bridge: Plugin = {
       return { ...result, ips, interfaces: interfacesOf(request, bridgeLink, hostLink, container) }
     } catch (error) {
       if (addressed && request.config.ipam?.type) await request.delegate(request.config.ipam.type, 'DEL').catch(() => {})
-      removeInterface(request)
+      await removeInterface(request)
       if (config.ipMasq) removeMasquerade(request)
       throw error
     }
@@ -65,7 +65,7 @@ export const bridge: Plugin = {
 
   async del(request) {
     // The address is free for others only when nobody answers for it any more.
-    removeInterface(request)
+    await removeInterface(request)
     if (request.config.ipMasq) removeMasquerade(request)
     if (request.config.ipam?.type) await request.delegate(request.config.ipam.type, 'DEL')
   },

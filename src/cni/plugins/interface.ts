@@ -7,7 +7,7 @@ import {
   formatPrefix,
   inNetworkNamespace,
   type Link,
-  type Network,
+  Network,
   networkOf,
   parsePrefix,
   prefixOf,
@@ -152,14 +152,23 @@ export function checkContainer({ netns, ifName, config }: PluginRequest): void {
 }
 
 /** Removes the container's interface, and with a veth its other end. What is gone already is fine. */
-export function removeInterface({ containerId, netns, ifName }: PluginRequest): void {
+export async function removeInterface({ containerId, netns, ifName }: PluginRequest): Promise<void> {
   // The name follows from the container: this works also when the namespace is gone, and does not touch a foreign interface.
-  if (withNetwork(undefined, (host) => host.deleteLink(hostVethName(containerId, ifName)))) return
+  if (await removeLink(undefined, hostVethName(containerId, ifName))) return
   if (netns === '') return
   try {
-    withNetwork(netns, (network) => network.deleteLink(ifName))
+    await removeLink(netns, ifName)
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) throw error
+  }
+}
+
+async function removeLink(namespace: string | undefined, name: string): Promise<boolean> {
+  const network = new Network({ namespace })
+  try {
+    return await network.deleteLinkSlowly(name)
+  } finally {
+    network.close()
   }
 }
 

@@ -43,7 +43,7 @@ export const ptp: Plugin = {
         ],
       }
     } catch (error) {
-      removeInterface(request)
+      await removeInterface(request)
       if (request.config.ipMasq) removeMasquerade(request)
       if (request.config.ipam?.type) await request.delegate(request.config.ipam.type, 'DEL').catch(() => {})
       throw error
@@ -51,7 +51,7 @@ export const ptp: Plugin = {
   },
 
   async del(request) {
-    removeInterface(request)
+    await removeInterface(request)
     if (request.config.ipMasq) removeMasquerade(request)
     if (request.config.ipam?.type) await request.delegate(request.config.ipam.type, 'DEL')
   },

@@ -114,6 +114,21 @@ export class Network {
     })
   }
 
+  /** As deleteLink, on another thread: the kernel takes tens of milliseconds for it. Needs a Network of its own until it is done. */
+  async deleteLinkSlowly(name: string): Promise<boolean> {
+    links.checkLinkName(name)
+    try {
+      await this.socket.requestSlowly(links.RTM_DELLINK, { call: 'delete link', subject: name }, (w) => {
+        w.raw(links.ifinfo(0))
+        links.writeName(w, name)
+      })
+      return true
+    } catch (error) {
+      if (hasErrno(error, 'ENODEV')) return false
+      throw error
+    }
+  }
+
   // Addresses
 
   addresses(link?: number): readonly routes.ListedAddress[] {

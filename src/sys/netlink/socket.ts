@@ -1,5 +1,5 @@
 // A netlink socket: requests with their answers, dumps, batches, notifications. Opened in any network namespace, used from anywhere.
-import { closeSync } from 'node:fs'
+import { closeSync, write } from 'node:fs'
 import { ERRNO, SysError } from '../../lib/index.js'
 import { onReadable } from '../libc/libc.js'
 import { bind, receive, send, setSocketOption, socket } from '../native.js'
@@ -113,6 +113,21 @@ export class NetlinkSocket {
       const { messages, interrupted } = this.answers(sequence, words)
       if (!interrupted || attempt === 10) return messages
     }
+  }
+
+  /**
+   * As request, but the kernel's work is done on another thread: for requests that take it long (taking a link away
+   * waits for every processor). A netlink socket takes write(2) as it takes send(2). Nothing else may use the socket meanwhile.
+   */
+  async requestSlowly(type: number, words: RequestWords, fill: (writer: MessageWriter) => void): Promise<readonly NetlinkMessage[]> {
+    const sequence = this.nextSequence()
+    const writer = new MessageWriter(256).begin(type, NLM_F_REQUEST | NLM_F_ACK, sequence)
+    fill(writer)
+    const bytes = writer.end().done()
+    await new Promise<void>((resolve, reject) => {
+      write(this.fd, bytes, (error) => (error ? reject(error) : resolve()))
+    })
+    return this.answers(sequence, words).messages
   }
 
   private write(type: number, flags: number, fill: (writer: MessageWriter) => void): number {
