@@ -20,7 +20,7 @@ const request = (containerId: string): PluginRequest => ({
     cniVersion: '1.1.0',
     name: 'leases',
     type: 'bridge',
-    ipam: { type: 'host-local', ranges: [[{ subnet: '10.5.0.0/26' }]], dataDir },
+    ipam: { type: 'host-local', ranges: [[{ subnet: '10.5.0.0/22' }]], dataDir },
   },
   delegate: async () => undefined,
 })

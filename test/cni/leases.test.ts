@@ -28,7 +28,7 @@ const request = (containerId: string, extra: Partial<PluginRequest> & { config?:
     cniVersion: '1.1.0',
     name: 'leases',
     type: 'bridge',
-    ipam: { type: 'host-local', ranges: [[{ subnet: '10.5.0.0/26' }]], dataDir },
+    ipam: { type: 'host-local', ranges: [[{ subnet: '10.5.0.0/22' }]], dataDir },
   },
   delegate: async () => undefined,
   ...extra,
@@ -82,7 +82,7 @@ t.test('no address has two owners, whoever is killed when', async (t) => {
   // The lock died with its holders, and GC gives back what nobody has.
   const plugin = hostLocal(systemClock)
   const given = await plugin.add(request('after'))
-  t.match(given.ips, [{ address: /^10\.5\.0\.\d+\/26$/, gateway: '10.5.0.1' }])
+  t.match(given.ips, [{ address: /^10\.5\.\d+\.\d+\/22$/, gateway: '10.5.0.1' }])
   const valid = [{ containerID: 'after', ifname: 'eth0' }]
   await plugin.gc(request('', { config: { ...request('').config, 'cni.dev/valid-attachments': valid } }))
   t.same(
