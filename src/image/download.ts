@@ -111,7 +111,9 @@ export async function download(options: DownloadOptions): Promise<number> {
         if (error instanceof WrongContent || signal.aborted) throw error
         if ((error as NodeJS.ErrnoException).syscall?.startsWith('write')) throw error
         const failure = networkFailure(new URL(host.base).host, error)
-        throw new RegistryFailure(failure.message, { retry: true })
+        // After a silence only progress speaks for another try.
+        const retry = !(failure instanceof RegistryFailure) || failure.retry || place.at > before
+        throw new RegistryFailure(failure.message, { retry })
       } finally {
         received += place.at - before
       }

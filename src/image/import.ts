@@ -80,7 +80,10 @@ export async function importImages(core: Core, source: string | Readable, option
     }
     for (const { names, target } of imported) {
       if (names.length === 0) throw new Error('the archive gives its image no name: add one')
-      for (const name of names) core.names.set(name, target)
+      // Layers that do not fit onto each other are found now, not when a container is made.
+      const image = core.images.at(target)
+      if (!image || !core.layers.stack(image.diffIds)) throw new Error('its layers were removed while it was imported')
+      core.names.setAll(names, target)
     }
     return imported.map(({ target }) => core.images.at(target)).filter((image): image is Image => image !== undefined)
   } catch (error) {

@@ -24,6 +24,8 @@ interface Context {
   readonly lease: Lease
   readonly report: (progress: Progress) => void
   readonly signal: AbortSignal
+  /** The caller's own: when it is aborted, what was downloaded stays for the next time. */
+  readonly userSignal: AbortSignal
 }
 
 /** A manifest from the store if it is there, else from the registry. */
@@ -90,7 +92,7 @@ async function fetchLayer(context: Context, layer: Descriptor, diffId: Digest, t
         intake.fail(cause)
         await intake.done.catch(() => {})
         // An interrupted download may be continued by the next pull; what is wrong or refused leaves nothing.
-        if (!signal.aborted) rmSync(file, { force: true })
+        if (!context.userSignal.aborted) rmSync(file, { force: true })
         throw cause
       }
     })
@@ -152,7 +154,7 @@ async function run(
     scopes: [`repository:${reference.path}:pull`],
     signal,
   }
-  const context: Context = { core, remote, lease, report, signal }
+  const context: Context = { core, remote, lease, report, signal, userSignal: signal }
   const finish = (image: Image | undefined, target: Descriptor, downloaded: number): PulledImage => {
     const repoDigest = nameIt(core, reference, target)
     const whole = image && core.images.at(target)

@@ -17,7 +17,13 @@ export class RegistryFailure extends Error {
 
   constructor(
     message: string,
-    options: { status?: number; retry?: boolean; retryAfterMs?: number; wrongScheme?: boolean; cause?: unknown } = {},
+    options: {
+      status?: number | undefined
+      retry?: boolean
+      retryAfterMs?: number | undefined
+      wrongScheme?: boolean
+      cause?: unknown
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.status = options.status
@@ -205,7 +211,9 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
         return await act(attempt)
       } catch (error) {
         if (signal?.aborted) throw signal.reason
-        if (!(error instanceof RegistryFailure) || !error.retry || attempt >= retry.tries) throw error
+        if (!(error instanceof RegistryFailure) || !error.retry) throw error
+        // Callers that retry in their turn must not multiply the tries.
+        if (attempt >= retry.tries) throw new RegistryFailure(error.message, { ...error, retry: false })
         const wait = backoff.next()
         await sleep(clock, Math.min(Math.max(wait, error.retryAfterMs ?? 0), 60_000), signal)
       }

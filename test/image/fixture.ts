@@ -35,7 +35,12 @@ export const env = { PATH: process.env.PATH ?? '' }
 export function openStore(t: Teardown, root: string, options: Partial<ImageStoreOptions> = {}): ImageStore {
   const { registries, ...rest } = options
   const store = createImageStore({ root, ...rest, registries: { env, hostFolders: [], ...registries } })
-  t.teardown(() => store.close())
+  // Timers of the clock do not keep a process alive.
+  const alive = setInterval(() => {}, 2 ** 30)
+  t.teardown(async () => {
+    clearInterval(alive)
+    await store.close()
+  })
   return store
 }
 
