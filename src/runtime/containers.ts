@@ -1,6 +1,6 @@
 // The runtime as the daemon uses it: containers by id, whoever started them.
 import { closeSync, readFileSync } from 'node:fs'
-import { abortable, type Clock, deferred, hasErrno, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
+import { abortable, type Clock, deferred, explain, hasErrno, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
 import {
   descriptorOf,
   openCgroup,
@@ -12,17 +12,19 @@ import {
   signalNumber,
   watchReadable,
 } from '../sys/index.js'
-import { type CreateContext, createContainer } from './create.js'
+import { type CreateContext, createContainer, hookState } from './create.js'
 import { execInContainer } from './exec.js'
 import { filterOf } from './filters.js'
+import { runHooks } from './hooks.js'
 import { notExecutable } from './not-executable.js'
 import { KEEPER_FD } from './plan/container.js'
 import { REPORT } from './plan/facts.js'
 import { ReportReader } from './report.js'
-import { OCI_VERSION, type OciStatus, type Resources, type Spec } from './spec.js'
+import { OCI_VERSION, type OciState, type OciStatus, type Resources, type Spec } from './spec.js'
 import { type StateFile, StateFiles } from './state-files.js'
 import type { ContainerState, ContainerStats, CreateOptions, ExecOptions, ExecProcess, ExitStatus, Runtime, RuntimeEvent } from './types.js'
 import { RuntimeError } from './types.js'
+import { problemText, validateProcess } from './validate.js'
 
 export interface RuntimeOptions {
   /** Folder of the containers' state. Default `/run/knarr/runtime`. */
@@ -34,6 +36,8 @@ export interface RuntimeOptions {
   readonly systemdCgroup?: boolean
   /** Lift oom_score_adj to the daemon's own where the machine does not let it be lowered. */
   readonly restrictOomScoreAdj?: boolean
+  /** Told of what went wrong without consequence. */
+  readonly warn?: (message: string) => void
 }
 
 /** What this process holds open for a container. */
@@ -83,6 +87,7 @@ export class Containers implements Runtime {
       preserveFds: 0,
       consoleSocket: undefined,
       restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
+      edit: (planned) => planned,
     }
   }
 
@@ -107,6 +112,12 @@ export class Containers implements Runtime {
       // Ours from here on: the container may end, and its watch with it, while we still read.
       if (watched) delete watched.report
       try {
+        const pid = this.files.pids(id)?.first
+        const context = { spec: state.spec, clock: this.clock }
+        await runHooks('startContainer', { ...context, state: hookState(state, 'created', pid) }).catch((error: unknown) => {
+          if (pid !== undefined) process.kill(pid, 'SIGKILL')
+          throw error
+        })
         if (!this.files.release(id)) throw new RuntimeError('WrongStatus', `cannot start a container that has stopped: ${id}`)
         for (;;) {
           const record = await report.next()
@@ -120,6 +131,7 @@ export class Containers implements Runtime {
       } finally {
         report.close()
       }
+      await this.softHooks('poststart', state, hookState(state, 'running', this.files.pids(id)?.first))
       this.emit({ type: 'started', id, at: this.clock.now() })
     })
   }
@@ -133,6 +145,8 @@ export class Containers implements Runtime {
     options: ExecOptions,
     more: { readonly consoleSocket?: number; readonly ignorePaused?: boolean },
   ): Promise<ExecProcess> {
+    const problems = validateProcess(options.process)
+    if (problems.length > 0) throw new RuntimeError('InvalidSpec', problemText(problems))
     const state = this.files.read(id)
     const { status, pid } = this.stateOf(state)
     if (status === 'stopped' || status === 'creating' || pid === undefined) {
@@ -250,6 +264,7 @@ export class Containers implements Runtime {
       await cgroup.delete()
       this.forget(id)
       this.files.remove(id)
+      await this.softHooks('poststop', state, hookState(state, 'stopped'))
       this.emit({ type: 'deleted', id, at: this.clock.now() })
     })
   }
@@ -316,9 +331,18 @@ export class Containers implements Runtime {
   }
 
   close(): void {
-    for (const watched of this.watched.values()) watched.stop()
-    this.watched.clear()
+    // Monitors that are our children must still be reaped; watching them keeps nobody alive.
+    for (const { report } of this.watched.values()) report?.close()
     this.listeners.clear()
+  }
+
+  /** Hooks whose failure changes nothing any more: it is told and that is all (runtime-spec, lifecycle). */
+  private async softHooks(kind: 'poststart' | 'poststop', state: StateFile, hook: OciState): Promise<void> {
+    try {
+      await runHooks(kind, { spec: state.spec, state: hook, clock: this.clock })
+    } catch (error) {
+      this.options.warn?.(explain(error))
+    }
   }
 
   private emit(event: RuntimeEvent): void {
@@ -326,12 +350,13 @@ export class Containers implements Runtime {
   }
 
   /** Follows a monitor: our own child, or one that an earlier daemon left. */
-  private watch(id: string, pidfd: number, child: number | undefined, report?: ReportReader): Watched {
+  private watch(id: string, pidfd: number, monitor: number, report?: ReportReader): Watched {
     const { promise: ended, resolve } = deferred()
     let open = true
     const readable = watchReadable(pidfd, () => {
       stop()
-      if (child !== undefined) reap(child)
+      // One that an earlier daemon left is nobody's child of ours: that is fine too.
+      reap(monitor)
       this.stopped(id)
       resolve()
     })
@@ -369,7 +394,7 @@ export class Containers implements Runtime {
       closeSync(pidfd)
       return undefined
     }
-    return this.watch(id, pidfd, undefined)
+    return this.watch(id, pidfd, pids.monitor)
   }
 
   private async untilEnded(watched: Watched, signal?: AbortSignal): Promise<void> {

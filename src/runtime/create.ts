@@ -10,22 +10,27 @@ import {
   launch,
   memoryFile,
   openCgroup,
+  type program,
   reap,
+  StepError,
   socketPair,
   thisArchitecture,
 } from '../sys/index.js'
 import { filterOf } from './filters.js'
 import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
+import { hasHooks, runHooks } from './hooks.js'
+import { notExecutable } from './not-executable.js'
 import { containerProgram } from './plan/container.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
 import { notFoundStep } from './plan/process.js'
 import { isBind } from './plan/rootfs.js'
 import { ReportReader, type StepNames } from './report.js'
 import { resourcesOf } from './resources.js'
-import type { Spec } from './spec.js'
-import type { StateFile, StateFiles } from './state-files.js'
+import { OCI_VERSION, type OciState, type Spec } from './spec.js'
+import { checkId, type StateFile, type StateFiles } from './state-files.js'
 import { openStdio } from './stdio.js'
 import { type CreateOptions, RuntimeError, type Stdio } from './types.js'
+import { problemText, validateSpec } from './validate.js'
 
 /** What a creation depends on besides its options. */
 export interface CreateContext {
@@ -40,6 +45,8 @@ export interface CreateContext {
   readonly preserveFds: number
   readonly consoleSocket: number | undefined
   readonly restrictOomScoreAdj: number | undefined
+  /** Changes the program before it is written down: how tests make each of its steps fail. */
+  readonly edit: (planned: program.Program) => program.Program
 }
 
 export interface Created {
@@ -106,7 +113,7 @@ export function planContainer(
       sources: sourceKinds(planned),
       cgroup: { layout: cgroupLayout(), path: cgroup.path, files, directory },
       parent: context.parent,
-      pauseForHooks: false,
+      pauseForHooks: hasHooks(planned, 'prestart', 'createRuntime', 'createContainer'),
       consoleSocket: planned.process?.terminal ?? false,
       tails: planned.process?.terminal ? [] : tailsOf(options.stdio),
       noPivot: context.noPivot,
@@ -135,8 +142,12 @@ function lateSteps(steps: ReadonlyMap<number, { readonly name: string; readonly 
 
 export async function createContainer(options: CreateOptions, context: CreateContext): Promise<Created> {
   const { files, clock } = context
-  const { spec, facts } = planContainer(options.spec ?? readSpec(options.bundle), options, context)
-  const elf = elfProgram(containerProgram(spec, facts), thisArchitecture)
+  checkId(options.id)
+  const given = options.spec ?? readSpec(options.bundle)
+  const problems = validateSpec(given)
+  if (problems.length > 0) throw new RuntimeError('InvalidSpec', `config.json: ${problemText(problems)}`)
+  const { spec, facts } = planContainer(given, options, context)
+  const elf = elfProgram(context.edit(containerProgram(spec, facts)), thisArchitecture)
   const { image } = elf
   const state: StateFile = {
     version: 1,
@@ -173,11 +184,11 @@ export async function createContainer(options: CreateOptions, context: CreateCon
       reap(launched.pid)
       closeSync(launched.pidfd)
     })
-    const firstPid = await untilCreated(report)
+    const firstPid = await untilCreated(report, (pid) => createHooks(state, pid, context))
     return { state, launched, firstPid, report, keeper }
   } catch (error) {
     for (const step of undo.reverse()) await step()
-    throw error
+    throw error instanceof StepError ? notExecutable(error, 'container init') : error
   }
 }
 
@@ -224,21 +235,38 @@ function launchContainer({ options, context, elf, terminal }: LaunchContainerOpt
   }
 }
 
-async function untilCreated(report: ReportReader): Promise<number> {
+/** What hooks read on their standard input. */
+export const hookState = (state: StateFile, status: OciState['status'], pid?: number): OciState => ({
+  ociVersion: OCI_VERSION,
+  id: state.id,
+  status,
+  ...(pid === undefined ? {} : { pid }),
+  bundle: state.bundle,
+  ...(state.spec.annotations ? { annotations: state.spec.annotations } : {}),
+})
+
+/** The namespaces are there, the root is not yet changed. */
+async function createHooks(state: StateFile, pid: number, { clock, files }: CreateContext): Promise<void> {
+  const context = { spec: state.spec, state: hookState(state, 'creating', pid), clock }
+  for (const kind of ['prestart', 'createRuntime', 'createContainer'] as const) await runHooks(kind, context)
+  if (!files.release(state.id)) throw new RuntimeError('Failed', 'container init: the first process ended while hooks ran')
+}
+
+async function untilCreated(report: ReportReader, hooks: (pid: number) => Promise<void>): Promise<number> {
   let pid = 0
-  for (;;) {
+  let paused = false
+  let created = false
+  // The monitor's record and the first process's may come in either order.
+  while (!created || pid === 0) {
     const record = await report.next()
     if (record === 'end') throw new RuntimeError('Failed', 'container init: the first process ended before it was set up')
     if (record.tag === REPORT.pid) pid = record.value
-    // The monitor's record and the first process's may come in either order.
-    if (record.tag === REPORT.created) return pid === 0 ? untilPid(report) : pid
+    else if (record.tag === REPORT.hooks) paused = true
+    else if (record.tag === REPORT.created) created = true
+    if (paused && pid !== 0) {
+      paused = false
+      await hooks(pid)
+    }
   }
-}
-
-async function untilPid(report: ReportReader): Promise<number> {
-  for (;;) {
-    const record = await report.next()
-    if (record === 'end') throw new RuntimeError('Failed', 'container init: the monitor ended before it wrote down the process id')
-    if (record.tag === REPORT.pid) return record.value
-  }
+  return pid
 }

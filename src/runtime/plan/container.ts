@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 import {
   AT_FDCWD,
+  CLONE_FILES,
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
   CLONE_NEWNET,
@@ -11,6 +12,8 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
   CLONE_PARENT,
+  CLONE_VFORK,
+  CLONE_VM,
   O_CLOEXEC,
   O_CREAT,
   O_NOFOLLOW,
@@ -26,6 +29,7 @@ import { type ContainerFacts, REPORT } from './facts.js'
 import { cleanSignals, executeSteps, findExecutable, identitySteps, processFilesSteps, schedulingSteps, writeFile } from './process.js'
 import { buildRoot, enterRoot, openSources, sourcesAreOpenedOutside } from './rootfs.js'
 import { mountConsole, openTerminal, useTerminal } from './terminal.js'
+import { awaitMaps, becomeRoot, joinsUserNamespace, newUserNamespace, prepareMaps, writeMaps } from './user-namespace.js'
 
 const { address, bytes, text, value } = program
 
@@ -92,7 +96,7 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   w.step('name the monitor', 'prctl', [PR_SET_NAME, text('knarr-monitor'), 0, 0, 0])
   w.step('new session', 'setsid', [], { onError: 'ignore' })
   // Out of the way of the numbers below.
-  if (consoleSocket !== undefined)
+  if (consoleSocket)
     w.step('keep the console socket', 'fcntl', [value('given-console'), F_DUPFD_CLOEXEC, fds.first], { into: 'console-socket' })
   w.step('move the report away', 'fcntl', [value('given-report'), F_DUPFD_CLOEXEC, fds.first], { into: 'report-copy' })
   w.step('number report', 'dup3', [value('report-copy'), fds.report, O_CLOEXEC])
@@ -109,18 +113,48 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   openNamespaces(w, spec)
   if (sourcesAreOpenedOutside(spec)) openSources(w, spec, facts)
   timeNamespace(w, spec)
-  joinBefore(w, spec)
-  cloneFirst(w, spec, facts)
+  if (newUserNamespace(spec) || joinsUserNamespace(spec)) cloneInUserNamespace(w, spec, facts)
+  else {
+    join(w, spec, ['pid', 'time'])
+    cloneFirst(w, spec, facts, facts.parent === 'child')
+  }
   w.goto('monitor')
 }
 
+/**
+ * Namespaces are entered in an order that keeps the right to enter the next: a joined user namespace first, then those that
+ * belong to it; before a new one, those of the host. A monitor stays outside: a process between does it, in our memory.
+ */
+function cloneInUserNamespace(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  const fresh = newUserNamespace(spec)
+  const enter = (): void => {
+    join(w, spec, ['user', 'pid', 'time', 'network', 'ipc', 'uts', 'mount'])
+    if (fresh) prepareMaps(w)
+    cloneFirst(w, spec, facts, true)
+    if (fresh) writeMaps(w, spec)
+  }
+  if (facts.parent === 'child') {
+    enter()
+    return
+  }
+  w.step('clone a process between', 'clone', [CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0], { into: 'between', onZero: 'between' })
+  w.step('wait for the process between', 'wait4', [value('between'), 0, 0, 0], { retry: true, onError: 'ignore' })
+  w.step('is there a first process', 'value', [value('pid')], { onZero: 'stillborn' })
+  w.goto('monitor')
+  w.block('stillborn')
+  w.step('exit', 'exit_group', [1])
+  w.block('between')
+  enter()
+  w.step('done', 'exit_group', [0])
+}
+
 /** struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup. */
-function cloneFirst(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+function cloneFirst(w: ProgramWriter, spec: Spec, facts: ContainerFacts, asSibling: boolean): void {
   const all = (spec.linux?.namespaces ?? []).filter(({ type, path }) => !path && type !== 'cgroup' && type !== 'time')
-  // A new namespace belongs to the user namespace it is made in: a joined one must be entered before, by the child itself.
-  const flags = all.reduce((bits, { type }) => bits | namespaceFlags[type], 0) | (facts.parent === 'child' ? CLONE_PARENT : 0)
+  const shared = newUserNamespace(spec) ? CLONE_FILES : 0
+  const flags = all.reduce((bits, { type }) => bits | namespaceFlags[type], 0) | (asSibling ? CLONE_PARENT : 0) | shared
   const into = facts.cgroup.directory ? CLONE_INTO_CGROUP : 0n
-  w.region('clone-args', [BigInt(flags) | into, 0, 0, 0, facts.parent === 'child' ? 0 : SIGCHLD, 0, 0, 0, 0, 0, 0])
+  w.region('clone-args', [BigInt(flags) | into, 0, 0, 0, asSibling ? 0 : SIGCHLD, 0, 0, 0, 0, 0, 0])
   w.step('clone the first process', 'clone3', [address('clone-args'), 88], { into: 'pid', onZero: 'first' })
 }
 
@@ -137,11 +171,11 @@ function timeNamespace(w: ProgramWriter, spec: Spec): void {
   if (lines.length > 0) writeFile(w, 'time offsets', '/proc/self/timens_offsets', lines.join(''))
 }
 
-/** Namespaces that only a later child enters: the launcher itself stays where it is. */
-function joinBefore(w: ProgramWriter, spec: Spec): void {
-  for (const { type, path } of spec.linux?.namespaces ?? []) {
-    if (path && (type === 'pid' || type === 'time'))
-      w.step(`join ${type} namespace ${path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
+/** Enters those of the namespaces that the spec joins. */
+function join(w: ProgramWriter, spec: Spec, types: readonly NamespaceType[]): void {
+  for (const type of types) {
+    const found = (spec.linux?.namespaces ?? []).find((one) => one.type === type && one.path)
+    if (found) w.step(`join ${type} namespace ${found.path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
   }
 }
 
@@ -149,8 +183,12 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
   const { process } = spec
   w.block('first')
   joinCgroup(w, facts)
+  if (newUserNamespace(spec)) awaitMaps(w)
   w.step('new session', 'setsid', [], { onError: 'ignore' })
-  joinNamespaces(w, spec)
+  if (newUserNamespace(spec) || joinsUserNamespace(spec)) {
+    becomeRoot(w)
+    join(w, spec, ['cgroup'])
+  } else join(w, spec, ['network', 'ipc', 'uts', 'cgroup', 'mount'])
   if (created(spec, 'cgroup')) w.step('new cgroup namespace', 'unshare', [CLONE_NEWCGROUP])
   if (!facts.noNewKeyring) w.step('new session keyring', 'keyctl', [1, text(`_ses.${facts.id}`), 0, 0, 0], { onError: 'ignore' })
   if (process) processFilesSteps(w, process, facts)
@@ -183,7 +221,8 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
       useTerminal(w, process)
     }
     schedulingSteps(w, process)
-    identitySteps(w, { process, facts, keep: ownDescriptors(facts.preserveFds).first })
+    personality(w, spec)
+    identitySteps(w, { process, facts, keep: ownDescriptors(facts.preserveFds).first, limitsAreSet: newUserNamespace(spec) })
     findExecutable(w, process)
   }
   markTime(w, facts, 'created')
@@ -194,17 +233,15 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
   w.step('exit', 'exit_group', [0])
 }
 
+/** PER_LINUX and PER_LINUX32 (personality(2)). */
+function personality(w: ProgramWriter, spec: Spec): void {
+  const wanted = spec.linux?.personality
+  if (wanted) w.step(`personality ${wanted.domain}`, 'personality', [wanted.domain === 'LINUX32' ? 8 : 0])
+}
+
 function joinCgroup(w: ProgramWriter, facts: ContainerFacts): void {
   for (const [i, file] of facts.cgroup.files.entries()) {
     w.step(`cgroup: join ${file}`, 'write', [value(`cgroup-${i}`), text('0'), 1], { retry: true })
-  }
-}
-
-function joinNamespaces(w: ProgramWriter, spec: Spec): void {
-  const order: readonly NamespaceType[] = ['user', 'network', 'ipc', 'uts', 'cgroup', 'mount']
-  for (const type of order) {
-    const found = (spec.linux?.namespaces ?? []).find((one) => one.type === type && one.path)
-    if (found) w.step(`join ${type} namespace ${found.path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
   }
 }
 

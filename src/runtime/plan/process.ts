@@ -74,9 +74,10 @@ export function writeFile(w: ProgramWriter, what: string, path: string, content:
   w.step(`${what}: write "${content}"`, 'write', [value(fd), text(content), Buffer.byteLength(content)])
 }
 
-export function rlimitSteps(w: ProgramWriter, process: Process): void {
+/** For this process, or for another one by its id. */
+export function rlimitSteps(w: ProgramWriter, process: Process, pid: program.Argument = 0): void {
   for (const { type, soft, hard } of process.rlimits ?? []) {
-    w.step(`limit ${type}`, 'prlimit64', [0, RLIMITS[type] ?? -1, words(rlimitValue(soft), rlimitValue(hard)), 0])
+    w.step(`limit ${type}`, 'prlimit64', [pid, RLIMITS[type] ?? -1, words(rlimitValue(soft), rlimitValue(hard)), 0])
   }
 }
 
@@ -143,21 +144,23 @@ function seccompStep(w: ProgramWriter, seccomp: NonNullable<ContainerFacts['secc
 export interface IdentityOptions {
   readonly process: Process
   readonly facts: Pick<ContainerFacts, 'seccomp' | 'preserveFds'>
-  /** Regions of the descriptors that stay until the program is executed. */
+  /** Descriptors below stay until the program is executed. */
   readonly keep: number
+  /** Somebody else has set the limits. */
+  readonly limitsAreSet?: boolean
 }
 
 /**
  * Gives up what the process shall not have. Folders of the host are closed before the working folder is entered, and it is
  * entered without magic links, so no /proc/self/fd/N leads out (CVE-2024-21626).
  */
-export function identitySteps(w: ProgramWriter, { process, facts, keep }: IdentityOptions): void {
+export function identitySteps(w: ProgramWriter, { process, facts, keep, limitsAreSet }: IdentityOptions): void {
   const { seccomp } = facts
   const caps = process.capabilities
   if (process.noNewPrivileges) w.step('no new privileges', 'prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])
   if (process.apparmorProfile) writeLabel(w, 'apparmor-label', `exec ${process.apparmorProfile}`)
   if (process.selinuxLabel) writeLabel(w, 'selinux-label', process.selinuxLabel)
-  rlimitSteps(w, process)
+  if (!limitsAreSet) rlimitSteps(w, process)
   w.step('close what is not passed on', 'close_range', [keep, 0xffffffff, 0])
   if (seccomp && !process.noNewPrivileges) seccompStep(w, seccomp)
   const bounding = capabilityBits(caps?.bounding ?? [])

@@ -64,15 +64,18 @@ interface Poll {
 /** Collected objects would end their watch, and one that fires while Node is ending would crash it. */
 const polls = new Set<Poll>()
 let atExit = false
+let exited = false
 
 /** Calls back whenever the descriptor is readable, until stopped. */
 export function watchReadable(fd: number, ready: () => void): ReadableWatch {
   if (!atExit) {
     atExit = true
     process.once('exit', () => {
+      exited = true
       for (const poll of polls) poll.close()
     })
   }
+  if (exited) return { stop: () => {}, keepAlive: () => {} }
   const poll: Poll = koffi.node.poll(fd, { readable: true }, () => ready())
   polls.add(poll)
   poll.unref()
@@ -93,6 +96,7 @@ export const onReadable = (fd: number, ready: () => void): (() => void) => watch
 
 /** The same for a descriptor that can be written to. */
 export function onWritable(fd: number, ready: () => void): () => void {
+  if (exited) return () => {}
   const poll: Poll = koffi.node.poll(fd, { writable: true }, () => ready())
   polls.add(poll)
   poll.unref()

@@ -1,0 +1,165 @@
+// Hooks: programs of the user's that run at fixed points of a container's life, with its state on their standard input.
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { type Clock, deferred } from '../lib/index.js'
+import {
+  elfProgram,
+  launch,
+  memoryFile,
+  openPidfd,
+  ProgramWriter,
+  pipe,
+  program,
+  reap,
+  StepError,
+  thisArchitecture,
+  watchReadable,
+} from '../sys/index.js'
+import { namespaceFlags } from './plan/container.js'
+import { cleanSignals } from './plan/process.js'
+import { ReportReader } from './report.js'
+import type { Hook, HookKind, OciState, Spec } from './spec.js'
+import { RuntimeError } from './types.js'
+
+const { address, strings, text, value } = program
+
+export interface HookContext {
+  readonly spec: Spec
+  readonly state: OciState
+  readonly clock: Clock
+}
+
+/** Those that run with the container's own view of the system. */
+const INSIDE: readonly HookKind[] = ['createContainer', 'startContainer']
+
+/** Runs the hooks of a kind in their order; the first that fails ends it. */
+export async function runHooks(kind: HookKind, context: HookContext): Promise<void> {
+  for (const [i, hook] of (context.spec.hooks?.[kind] ?? []).entries()) {
+    const name = `${kind} hook #${i}: ${hook.path}`
+    try {
+      await (INSIDE.includes(kind) ? runInside(hook, context) : runOutside(hook, context))
+    } catch (error) {
+      throw new RuntimeError('Failed', `error running ${name}`, { cause: error })
+    }
+  }
+}
+
+export const hasHooks = (spec: Spec, ...kinds: readonly HookKind[]): boolean => kinds.some((kind) => (spec.hooks?.[kind] ?? []).length > 0)
+
+function judge(code: number, output: string): void {
+  if (code !== 0) throw new Error(`exit status ${code}${output.trim() ? `, stderr: ${output.trim()}` : ''}`)
+}
+
+async function runOutside(hook: Hook, { state, clock }: HookContext): Promise<void> {
+  const [argv0, ...args] = hook.args ?? [hook.path]
+  const environment = Object.fromEntries(
+    (hook.env ?? []).map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
+  )
+  const child = spawn(hook.path, args, {
+    argv0: argv0 ?? hook.path,
+    env: environment,
+    cwd: state.bundle,
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
+  const { promise, resolve, reject } = deferred<number>()
+  let output = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    output = (output + chunk.toString()).slice(-4096)
+  })
+  // A hook need not read its input.
+  child.stdin.on('error', () => {})
+  child.stdin.end(JSON.stringify(state))
+  child.on('error', reject)
+  child.on('close', (code, signal) => resolve(signal ? 128 : (code ?? 255)))
+  const timer =
+    hook.timeout === undefined
+      ? undefined
+      : clock.after(hook.timeout * 1000, () => {
+          child.kill('SIGKILL')
+          reject(new Error(`took longer than ${hook.timeout} s`))
+        })
+  try {
+    judge(await promise, output)
+  } finally {
+    timer?.cancel()
+  }
+}
+
+function insideProgram(hook: Hook, spec: Spec): program.Program {
+  const w = new ProgramWriter()
+  // Entering a pid namespace needs another clone and shows a hook nothing that it could not see.
+  const flags = (spec.linux?.namespaces ?? [])
+    .filter(({ type }) => type !== 'pid')
+    .reduce((bits, { type }) => bits | namespaceFlags[type], 0)
+  w.block('hook')
+  cleanSignals(w)
+  w.step('close the report at exec', 'fcntl', [value('given-report'), 2, 1])
+  w.step('close the container at exec', 'fcntl', [value('given-pidfd'), 2, 1])
+  if (flags) w.step('enter the namespaces', 'setns', [value('given-pidfd'), flags])
+  w.step('SIGPIPE as usual', 'rt_sigaction', [13, program.words(0, 0, 0, 0), 0, 8])
+  w.step(`execute ${hook.path}`, 'execve', [text(hook.path), strings(hook.args ?? [hook.path]), strings(hook.env ?? [])])
+  w.block('fail')
+  w.step('report the failure', 'write', [value('given-report'), address('failure'), 16], { onError: 'ignore' })
+  w.step('exit', 'exit_group', [255], { onError: 'ignore' })
+  return w.program('hook')
+}
+
+async function runInside(hook: Hook, { spec, state, clock }: HookContext): Promise<void> {
+  const container = state.pid === undefined ? undefined : openPidfd(state.pid)
+  if (container === undefined) throw new Error('the container has ended')
+  const toClose = [container]
+  const open = <T extends number>(fd: T): T => {
+    toClose.push(fd)
+    return fd
+  }
+  try {
+    const elf = elfProgram(insideProgram(hook, spec), thisArchitecture)
+    const ends = pipe({ nonBlocking: true })
+    const reader = new ReportReader(ends.read, (at) => {
+      const found = elf.image.steps.get(at)
+      return found && [found.name, found.call]
+    })
+    open(ends.write)
+    elf.setWord('given-report', ends.write)
+    elf.setWord('given-pidfd', container)
+    // Opened again: the position of the first descriptor is behind what was written.
+    const input = open(openSync(`/proc/self/fd/${open(memoryFile('state', Buffer.from(JSON.stringify(state)), { seal: false }))}`, 'r'))
+    const sink = open(openSync('/dev/null', 'w'))
+    const executable = open(memoryFile('knarr-hook', elf.file))
+    const launched = launch({ executable, argv: ['knarr-hook'], stdio: [input, sink, 2], keep: [ends.write, container] })
+    closeSync(ends.write)
+    toClose.splice(toClose.indexOf(ends.write), 1)
+    const code = await exitCode(launched, hook, clock)
+    try {
+      await reader.next()
+    } finally {
+      reader.close()
+    }
+    judge(code, '')
+  } catch (error) {
+    throw error instanceof StepError ? new Error(error.message, { cause: error }) : error
+  } finally {
+    for (const fd of toClose) closeSync(fd)
+  }
+}
+
+async function exitCode({ pid, pidfd }: { pid: number; pidfd: number }, hook: Hook, clock: Clock): Promise<number> {
+  const { promise, resolve } = deferred()
+  const watch = watchReadable(pidfd, resolve)
+  watch.keepAlive(true)
+  let late = false
+  const timer =
+    hook.timeout === undefined
+      ? undefined
+      : clock.after(hook.timeout * 1000, () => {
+          late = true
+          process.kill(pid, 'SIGKILL')
+        })
+  await promise
+  timer?.cancel()
+  watch.stop()
+  closeSync(pidfd)
+  const status = reap(pid) ?? 255 << 8
+  if (late) throw new Error(`took longer than ${hook.timeout} s`)
+  return status & 0x7f ? 128 + (status & 0x7f) : (status >> 8) & 0xff
+}
