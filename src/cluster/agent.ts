@@ -11,11 +11,12 @@ import { createKubelet, serveNodeApi } from '../kubelet/index.js'
 import { asError, explain } from '../lib/index.js'
 import { runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
-import { chooseApplier, type ProxyMode } from './applier.js'
+import { chooseApplier } from './applier.js'
 import { addressHost, cgroupHost, enableForwarding, volumeHost } from './hosts.js'
 import { nodeIdentity, servingIdentity } from './identity.js'
 import { paths } from './paths.js'
-import { runPodNetwork } from './pod-network.js'
+import type { ProxyMode } from './proxy-mode.js'
+import { ensurePodNetworkImage } from './self-image.js'
 import type { ProcessContext } from './server.js'
 import { KUBERNETES_VERSION } from './version.js'
 
@@ -32,8 +33,6 @@ export interface AgentOptions {
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   readonly staticPodPath: string
-  /** Be the pod network too, instead of waiting for an add-on. */
-  readonly podNetwork: boolean
 }
 
 /** Works until the signal is aborted; pods go on running. `onReady` is called when the node is registered. */
@@ -53,6 +52,8 @@ export async function runAgent(
 
   const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, random, restrictOomScoreAdj: true })
   const images = createImageStore({ root: paths.images, clock, random })
+  // Before there is a node that the add-on could be scheduled to.
+  await ensurePodNetworkImage(images)
   const cni = createCni({ confDir: paths.cniConf, binDirs: [paths.cniBin, '/usr/lib/cni'], cacheDir: paths.cniCache, clock })
   const cri = await createCri({
     root: join(paths.state, 'cri'),
@@ -87,17 +88,23 @@ export async function runAgent(
       registerWithTaints: options.nodeTaints,
     },
   })
-  const serving = await servingIdentity({ nodeName: options.nodeName, nodeIp: options.nodeIp, ca: identity.ca, client }, context)
-  const nodeApi = await serveNodeApi(kubelet, { port: options.port, tls: { ...serving, clientCa: identity.ca } })
-
   const services = informer(client, Service, { clock, log, indexes: dnsIndexes.services })
   const slices = informer(client, EndpointSlice, { clock, log, indexes: dnsIndexes.slices })
   const namespaces = informer(client, Namespace, { clock, log })
   const fail = (what: string) => (error: unknown) => {
     if (!signal.aborted) log.error(`${what} stopped`, { reason: explain(error), err: asError(error) })
   }
+  /** Joined nodes ask the cluster for the certificate, which is given to registered nodes only. */
+  const nodeApi = async (): Promise<void> => {
+    await kubelet.ready
+    const serving = await servingIdentity({ nodeName: options.nodeName, nodeIp: options.nodeIp, ca: identity.ca, client, signal }, context)
+    const server = await serveNodeApi(kubelet, { port: options.port, tls: { ...serving, clientCa: identity.ca } })
+    signal.addEventListener('abort', () => void server.close(), { once: true })
+    onReady()
+  }
   const work = [
     kubelet.run(signal),
+    nodeApi().catch(fail('node API')),
     services.run(signal),
     slices.run(signal),
     namespaces.run(signal),
@@ -115,14 +122,6 @@ export async function runAgent(
       signal,
     ).catch(fail('service proxy')),
   ]
-  if (options.podNetwork) {
-    work.push(
-      runPodNetwork(
-        { client, nodeName: options.nodeName, confDir: paths.cniConf, clock, log: log.child({ component: 'pod-network' }) },
-        signal,
-      ),
-    )
-  }
   if (options.clusterDns !== '') {
     await addressHost.add(options.clusterDns)
     work.push(
@@ -142,11 +141,9 @@ export async function runAgent(
       ).then(() => {}, fail('cluster DNS')),
     )
   }
-  void kubelet.ready.then(onReady, () => {})
   try {
     await Promise.all(work)
   } finally {
-    await nodeApi.close()
     cri.close()
     runtime.close()
     await transport.close()

@@ -3,10 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { type Endpoint, type Frontend, iptablesApplier, nftablesApplier, type ProxyOptions, userspaceApplier } from '../proxy/index.js'
 import { withConntrack, withNftables } from '../sys/index.js'
 import { addressHost } from './hosts.js'
+import type { ProxyMode } from './proxy-mode.js'
 import type { ProcessContext } from './server.js'
-
-export type ProxyMode = 'auto' | 'nftables' | 'iptables' | 'userspace'
-export const proxyModes: readonly ProxyMode[] = ['auto', 'nftables', 'iptables', 'userspace']
 
 export function chooseApplier(
   mode: ProxyMode,

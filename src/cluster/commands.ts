@@ -7,10 +7,18 @@ export interface CommandEntry {
 }
 
 export const commands: Readonly<Record<string, CommandEntry>> = {
-  up: { summary: 'Start a cluster of one node on this machine', load: async () => (await import('./command.js')).upCommand },
-  down: { summary: 'Stop the cluster of this machine', load: async () => (await import('./command.js')).downCommand },
-  server: { summary: 'Run the control plane in the foreground', load: async () => (await import('./command.js')).server },
-  agent: { summary: 'Run a node in the foreground', load: async () => (await import('./command.js')).agent },
+  up: { summary: 'Start a cluster of one node on this machine', load: async () => (await import('./command/up.js')).upCommand },
+  down: { summary: 'Stop the cluster of this machine', load: async () => (await import('./command/up.js')).downCommand },
+  init: { summary: 'Make this machine the first of a cluster', load: async () => (await import('./command/up.js')).initCommand },
+  join: { summary: 'Make this machine a node of a cluster', load: async () => (await import('./command/join.js')).joinCommandEntry },
+  token: { summary: 'Tokens for joining: create, list, delete', load: async () => (await import('./command/token.js')).tokenCommand },
+  reset: { summary: 'Take everything of knarr off this machine', load: async () => (await import('./command/up.js')).resetCommand },
+  'pod-network': {
+    summary: 'Be the pod network of a node (what the add-on runs)',
+    load: async () => (await import('./command/pod-network.js')).podNetworkCommand,
+  },
+  server: { summary: 'Run the control plane in the foreground', load: async () => (await import('./command/server.js')).server },
+  agent: { summary: 'Run a node in the foreground', load: async () => (await import('./command/agent.js')).agent },
   cri: { summary: 'Serve the Container Runtime Interface on a socket', load: async () => (await import('../cri/command.js')).cri },
   cni: {
     summary: 'Pod networks: our CNI plugins for others, and the caller by hand',

@@ -101,7 +101,7 @@ export function nodeIdentity(path: string, nodeName: string, context: PkiContext
 
 /** The certificate of the node API: kept from earlier, signed by the authority where its key is at hand, else asked for. */
 export async function servingIdentity(
-  node: { readonly nodeName: string; readonly nodeIp: string; readonly ca: string; readonly client: Client },
+  node: { readonly nodeName: string; readonly nodeIp: string; readonly ca: string; readonly client: Client; readonly signal: AbortSignal },
   context: PkiContext,
 ): Promise<KeyPair> {
   const files = { cert: join(paths.kubeletPki, 'kubelet.crt'), key: join(paths.kubeletPki, 'kubelet.key') }
@@ -127,7 +127,7 @@ export async function servingIdentity(
       )
     : await requestCertificate(
         node.client,
-        { subject, altNames, signerName: SERVING_SIGNER, usages: ['digital signature', 'server auth'] },
+        { subject, altNames, signerName: SERVING_SIGNER, usages: ['digital signature', 'server auth'], signal: node.signal },
         context,
       )
   writeFileAtomic(files.key, pair.key)

@@ -2,11 +2,19 @@
 import { join } from 'node:path'
 import { Node } from '../api/index.js'
 import { type Client, informer } from '../client/index.js'
-import type { Clock, Logger } from '../lib/index.js'
+import { type Overlay, type OverlayMode, type OverlayNode, overlay } from '../cni/index.js'
+import { asError, type Clock, type Logger } from '../lib/index.js'
 import { readFileIfPresent, writeFileAtomic } from './files.js'
 
+export interface ConflistOptions {
+  readonly podCidrs: readonly string[]
+  /** Ranges of the whole pod network: packets to them keep their source. */
+  readonly clusterCidrs: readonly string[]
+  readonly mtu: number
+}
+
 /** The configuration list that runtimes read. Pure. */
-export const conflist = (podCidrs: readonly string[], mtu?: number): string =>
+export const conflist = ({ podCidrs, clusterCidrs, mtu }: ConflistOptions): string =>
   `${JSON.stringify(
     {
       cniVersion: '1.1.0',
@@ -17,7 +25,9 @@ export const conflist = (podCidrs: readonly string[], mtu?: number): string =>
           bridge: 'knarr-pods',
           isGateway: true,
           hairpinMode: true,
-          ...(mtu === undefined ? {} : { mtu }),
+          ipMasq: true,
+          nonMasqueradeCIDRs: clusterCidrs,
+          mtu,
           ipam: {
             type: 'host-local',
             ranges: podCidrs.map((subnet) => [{ subnet }]),
@@ -35,25 +45,60 @@ export interface PodNetworkOptions {
   readonly client: Client
   readonly nodeName: string
   readonly confDir: string
+  readonly clusterCidrs: readonly string[]
+  readonly mode: OverlayMode
   readonly clock: Clock
   readonly log: Logger
 }
 
-export const podCidrsOf = (node: Node): readonly string[] => node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : [])
+const podCidrsOf = ({ spec }: Node): readonly string[] => spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : [])
 
-/** Works until aborted. */
-export async function runPodNetwork({ client, nodeName, confDir, clock, log }: PodNetworkOptions, signal: AbortSignal): Promise<void> {
+/** A node as the overlay sees it; undefined as long as it lacks an address or a range. */
+export function overlayNode(node: Node): OverlayNode | undefined {
+  const addresses = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address)
+  const podCidrs = podCidrsOf(node)
+  const [address, otherAddress] = addresses
+  if (address === undefined || podCidrs.length === 0) return undefined
+  return { name: node.metadata.name, address, podCidrs, ...(otherAddress === undefined ? {} : { otherAddress }) }
+}
+
+/** Works until aborted; routes stay, because pods go on talking while this is upgraded. */
+export async function runPodNetwork(options: PodNetworkOptions, signal: AbortSignal): Promise<void> {
+  const { client, nodeName, confDir, clusterCidrs, mode, clock, log } = options
   const nodes = informer(client, Node, { clock, log })
   const path = join(confDir, '10-knarr.conflist')
-  const configure = (node: Node): void => {
-    if (node.metadata.name !== nodeName) return
-    const podCidrs = podCidrsOf(node)
-    if (podCidrs.length === 0) return
-    const text = conflist(podCidrs)
-    if (readFileIfPresent(path) === text) return
-    writeFileAtomic(path, text, 0o644)
-    log.info('pod network configured', { podCidrs })
+  let self: OverlayNode | undefined
+  let ways: Overlay | undefined
+
+  /** The overlay of this node; made anew when its address or range changes. */
+  function overlayOf(mine: OverlayNode): Overlay {
+    if (ways && JSON.stringify(self) === JSON.stringify(mine)) return ways
+    self = mine
+    const made = overlay({ self: mine, mode, clock })
+    made.watch(signal, (error) => log.error('pod network could not be repaired', { err: asError(error) }))
+    ways = made
+    return made
   }
-  nodes.subscribe({ added: configure, updated: configure })
+
+  const sync = (): void => {
+    const mine = nodes.get(nodeName)
+    const own = mine && overlayNode(mine)
+    if (!own) return
+    try {
+      const current = overlayOf(own)
+      const text = conflist({ podCidrs: own.podCidrs, clusterCidrs, mtu: current.podMtu() })
+      if (readFileIfPresent(path) !== text) {
+        writeFileAtomic(path, text, 0o644)
+        log.info('pod network configured', { podCidrs: own.podCidrs })
+      }
+      const peers = nodes.list().flatMap((node) => (node.metadata.name === nodeName ? [] : (overlayNode(node) ?? [])))
+      log.debug('ways to peers', { paths: current.update(peers).paths })
+    } catch (error) {
+      log.error('pod network could not be brought up to date', { err: asError(error) })
+    }
+  }
+  /** Heartbeats change nodes all the time; only what concerns the network counts. */
+  const facts = (node: Node): string => JSON.stringify(overlayNode(node) ?? null)
+  nodes.subscribe({ added: sync, deleted: sync, updated: (node, before) => facts(node) !== facts(before) && sync() })
   await nodes.run(signal)
 }

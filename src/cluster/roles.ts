@@ -7,18 +7,18 @@ const apiVersion = 'rbac.authorization.k8s.io/v1'
 const nodes = { apiGroup: group, kind: 'Group', name: 'system:nodes' } as const
 const look = ['get', 'list', 'watch']
 
-/** The service proxy and DNS of a node read what they serve; the pod network reads where the other nodes are. */
+/** The service proxy and DNS of a node read what they serve. */
 export const agentRole: ClusterRole = {
   apiVersion,
   kind: 'ClusterRole',
   metadata: { name: 'knarr:agent' },
   rules: [
-    { apiGroups: [''], resources: ['services', 'namespaces', 'nodes'], verbs: look },
+    { apiGroups: [''], resources: ['services', 'namespaces'], verbs: look },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: look },
   ],
 }
 
-export const bindings: readonly ClusterRoleBinding[] = [
+const ownBindings: readonly ClusterRoleBinding[] = [
   {
     apiVersion,
     kind: 'ClusterRoleBinding',
@@ -35,6 +35,23 @@ export const bindings: readonly ClusterRoleBinding[] = [
   },
 ]
 
+/** What lets a machine with a bootstrap token become a node, and a node renew its certificate: kubeadm's names. */
+const bootstrapBindings: readonly ClusterRoleBinding[] = [
+  ['kubeadm:kubelet-bootstrap', 'system:node-bootstrapper', 'system:bootstrappers:kubeadm:default-node-token'],
+  [
+    'kubeadm:node-autoapprove-bootstrap',
+    'system:certificates.k8s.io:certificatesigningrequests:nodeclient',
+    'system:bootstrappers:kubeadm:default-node-token',
+  ],
+  ['kubeadm:node-autoapprove-certificate-rotation', 'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient', 'system:nodes'],
+].map(([name = '', role = '', subject = '']) => ({
+  apiVersion,
+  kind: 'ClusterRoleBinding',
+  metadata: { name },
+  roleRef: { apiGroup: group, kind: 'ClusterRole', name: role },
+  subjects: [{ apiGroup: group, kind: 'Group', name: subject }],
+}))
+
 export const corefileRole: Role = {
   apiVersion,
   kind: 'Role',
@@ -49,3 +66,5 @@ export const corefileBinding: RoleBinding = {
   roleRef: { apiGroup: group, kind: 'Role', name: corefileRole.metadata.name },
   subjects: [nodes],
 }
+
+export const bindings: readonly ClusterRoleBinding[] = [...ownBindings, ...bootstrapBindings]

@@ -1,10 +1,11 @@
 // `knarr up`: from nothing to a cluster of one node that is Ready, and `knarr down`: back again.
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node } from '../api/index.js'
 import { type Client, createClient, httpsTransport } from '../client/index.js'
 import { type CommandIo, explain, sleep } from '../lib/index.js'
-import { accessOf, readKubeconfig } from '../pki/index.js'
+import { accessOf, caCertHash, readKubeconfig } from '../pki/index.js'
+import { applyManifest } from './apply.js'
 import { ensureCertificates, ensureKubeconfig } from './certificates.js'
 import { type Checklist, checklist } from './checklist.js'
 import { readFileIfPresent } from './files.js'
@@ -12,9 +13,11 @@ import { nodeSubject } from './identity.js'
 import { paths } from './paths.js'
 import { gatherFacts, preflight } from './preflight.js'
 import { removeEverything } from './reset.js'
+import { installation } from './self-image.js'
 import type { ProcessContext, ServerOptions } from './server.js'
 import { kubernetesServiceIp } from './service-range.js'
 import { type ServiceDefinition, startService, stopService, supervisedServices } from './supervise.js'
+import { createToken, newToken, type Token, tokenText } from './token.js'
 
 export interface UpOptions {
   readonly server: ServerOptions
@@ -123,46 +126,89 @@ export async function writeCredentials(options: ServerOptions, context: ProcessC
   ])
 }
 
-async function start(options: UpOptions, list: Checklist, context: ProcessContext, io: CommandIo): Promise<void> {
+async function prepare(options: UpOptions, list: Checklist, context: ProcessContext, io: CommandIo): Promise<void> {
   const { server } = options
+  for (const name of supervisedServices()) await stopService(name)
+  await list.step('Machine is suitable', () =>
+    checkMachine(io, { nodeName: server.nodeName, ports: [server.port, options.agentPort] }, context),
+  )
   await list.step('Certificates and keys are in place', () => writeCredentials(server, context))
   await list.step('Control plane and node agent were started', async () => {
     await startService(serviceDefinition('server', options.serverArguments))
     await startService(serviceDefinition('agent', options.agentArguments))
   })
-  const { client, close } = await clientFrom(server.adminConf)
+}
+
+async function withAdmin(adminConf: string, work: (client: Client) => Promise<void>): Promise<void> {
+  const { client, close } = await clientFrom(adminConf)
   try {
-    await list.step('API server answers', () =>
-      eventually('the API server', options.timeoutMs, context, io.signal, async () => {
-        const { status } = await client.request({ method: 'GET', url: '/readyz', headers: {} })
-        return status === 200 ? true : undefined
-      }),
-    )
-    await list.step(`Node ${server.nodeName} is Ready`, () =>
-      eventually(`node ${server.nodeName}`, options.timeoutMs, context, io.signal, async () => {
-        const node = await client.find(Node, { name: server.nodeName })
-        return isReady(node) ? true : undefined
-      }),
-    )
+    await work(client)
   } finally {
     await close()
   }
 }
 
-/** Builds the cluster; a second `up` finds it running and says so. */
+const apiAnswers = (client: Client, options: UpOptions, context: ProcessContext, io: CommandIo): Promise<true> =>
+  eventually('the API server', options.timeoutMs, context, io.signal, async () => {
+    const { status } = await client.request({ method: 'GET', url: '/readyz', headers: {} })
+    return status === 200 ? true : undefined
+  })
+
+/** Builds the cluster with its pod network; a second `up` finds it running and says so. */
 export async function up(options: UpOptions, io: CommandIo, context: ProcessContext): Promise<void> {
   const list = checklist(io.stdout, context.clock)
-  const running = supervisedServices()
-  if (running.length === 2) {
-    list.note('The cluster is already up.')
-  } else {
-    for (const name of running) await stopService(name)
-    await list.step('Machine is suitable', () =>
-      checkMachine(io, { nodeName: options.server.nodeName, ports: [options.server.port, options.agentPort] }, context),
-    )
-    await start(options, list, context, io)
+  const { server } = options
+  if (supervisedServices().length === 2) list.note('The cluster is already up.')
+  else {
+    await prepare(options, list, context, io)
+    await withAdmin(server.adminConf, async (client) => {
+      await list.step('API server answers', () => apiAnswers(client, options, context, io))
+      await list.step('Pod network was applied', () =>
+        applyManifest(client, readFileSync(join(installation(), 'addons/pod-network.yaml'), 'utf8')),
+      )
+      await list.step(`Node ${server.nodeName} is Ready`, () =>
+        eventually(`node ${server.nodeName}`, options.timeoutMs, context, io.signal, async () => {
+          const node = await client.find(Node, { name: server.nodeName })
+          return isReady(node) ? true : undefined
+        }),
+      )
+    })
   }
-  list.note(`\nNext:\n  export KUBECONFIG=${options.server.adminConf}\n  kubectl get nodes\n`)
+  list.note(`\nNext:\n  export KUBECONFIG=${server.adminConf}\n  kubectl get nodes\n`)
+}
+
+/** The first machine of a cluster: control plane and node, no pod network yet. */
+export async function init(options: UpOptions, io: CommandIo, context: ProcessContext): Promise<void> {
+  const list = checklist(io.stdout, context.clock)
+  const { server } = options
+  if (supervisedServices().length > 0) throw new SetupError('a cluster is already running on this machine: "knarr reset" removes it first')
+  await prepare(options, list, context, io)
+  const token = newToken(context.random)
+  await withAdmin(server.adminConf, async (client) => {
+    await list.step('API server answers', () => apiAnswers(client, options, context, io))
+    await list.step('Token for joining was made', () =>
+      createToken(client, token, { ttlSeconds: 24 * 3600, description: 'made by knarr init' }, context.clock),
+    )
+  })
+  const home = installation()
+  list.note(
+    [
+      '',
+      'Next, on this machine:',
+      `  export KUBECONFIG=${server.adminConf}`,
+      `  kubectl apply -f ${join(home, 'addons/pod-network.yaml')}`,
+      '',
+      'And on every machine that shall join (the token is valid for 24 hours):',
+      `  sudo ./knarr ${joinCommand(server, token)}`,
+      '',
+    ].join('\n'),
+  )
+}
+
+/** The words with which a machine joins. */
+export function joinCommand(server: Pick<ServerOptions, 'advertiseAddress' | 'port' | 'pki'>, token: Token): string {
+  const hash = caCertHash(readFileIfPresent(join(server.pki, 'ca.crt')) ?? '')
+  return `join ${server.advertiseAddress}:${server.port} --token ${tokenText(token)} --discovery-token-ca-cert-hash ${hash}`
 }
 
 /** Stops everything; with `purge` nothing of the cluster is left on the machine. */

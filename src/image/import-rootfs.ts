@@ -35,8 +35,8 @@ export async function importRoot(
       await lease.hold([spool.slice(spool.lastIndexOf('/') + 1)])
       const output = createWriteStream(spool, { flags: 'wx', mode: 0o600 })
       // Level 1: three times as fast as the default for a few percent more bytes.
-      const steps = [Readable.from(packFolder(source.folder)), createGzip({ level: 1, chunkSize: 256 * 1024 }), output] as const
-      await pipeline(...steps, options.signal ? { signal: options.signal } : {})
+      const compress = options.compression === 'none' ? [] : [createGzip({ level: 1, chunkSize: 256 * 1024 })]
+      await pipeline([Readable.from(packFolder(source.folder)), ...compress, output], options.signal ? { signal: options.signal } : {})
     }
     const intake = takeIn(core, lease, spool, { unpack: true })
     intake.end(statSync(spool).size)

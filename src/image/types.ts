@@ -89,6 +89,8 @@ export interface ImportOptions {
   readonly signal?: AbortSignal
   /** For a root file system: what the image runs. */
   readonly config?: Partial<NonNullable<Config['config']>>
+  /** For a folder: how its layer is kept. Default gzip; `none` is quicker and larger. */
+  readonly compression?: 'gzip' | 'none'
 }
 
 export type ArchiveFormat = 'docker' | 'oci'

@@ -1,5 +1,5 @@
 // CertificateSigningRequests: approves those of kubelets, signs what is approved, forgets what is old.
-import { CertificateSigningRequest, type CertificateSigningRequestCondition } from '../../../api/index.js'
+import { CertificateSigningRequest, type CertificateSigningRequestCondition, Node } from '../../../api/index.js'
 import { explain, rfc3339 } from '../../../lib/index.js'
 import { millis, nameOf, uidOf } from '../objects.js'
 import type { Controller, RequestedIdentity } from '../types.js'
@@ -59,6 +59,20 @@ export function refusal({ spec }: CertificateSigningRequest, identity: Requested
 const mayApprove = ({ spec }: CertificateSigningRequest, identity: RequestedIdentity): boolean =>
   spec.username === identity.commonName || (spec.groups ?? []).includes('system:bootstrappers')
 
+/** Whether a node asks for a serving certificate that names nothing but itself and the addresses its Node has. */
+export function isOwnServing(request: CertificateSigningRequest, identity: RequestedIdentity, node: Node): boolean {
+  if (request.spec.signerName !== SERVING_KUBELET || refusal(request, identity) !== undefined) return false
+  const own = `system:node:${node.metadata.name}`
+  const addresses = (node.status?.addresses ?? []).map(({ address }) => address)
+  const names = [node.metadata.name, ...addresses]
+  return (
+    request.spec.username === own &&
+    identity.commonName === own &&
+    subset(identity.dnsNames, names) &&
+    subset(identity.ipAddresses, addresses)
+  )
+}
+
 export const certificateApprover: Controller = {
   name: 'csrapproving',
   for: CertificateSigningRequest,
@@ -66,13 +80,18 @@ export const certificateApprover: Controller = {
     const request = cache.get(CertificateSigningRequest, key)
     if (!request || !options.signer || request.status?.certificate || (request.status?.conditions ?? []).length > 0) return undefined
     const identity = options.signer.inspect(Buffer.from(request.spec.request, 'base64').toString('utf8'))
-    if (!identity || !isKubeletClient(request, identity) || !mayApprove(request, identity)) return undefined
+    if (!identity) return undefined
+    const asksForItself = isKubeletClient(request, identity) && mayApprove(request, identity)
+    const node = asksForItself ? undefined : cache.get(Node, request.spec.username?.replace(/^system:node:/, '') ?? '')
+    if (!asksForItself && !(node && isOwnServing(request, identity, node))) return undefined
     const time = rfc3339(clock.now())
     const condition = {
       type: 'Approved',
       status: 'True',
       reason: 'AutoApproved',
-      message: 'Auto approving kubelet client certificate after SubjectAccessReview.',
+      message: asksForItself
+        ? 'Auto approving kubelet client certificate after SubjectAccessReview.'
+        : 'Auto approving kubelet serving certificate for the addresses of its own Node.',
       lastUpdateTime: time,
       lastTransitionTime: time,
     }

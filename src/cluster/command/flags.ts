@@ -1,30 +1,16 @@
-// The two processes of a node as commands: what supervisors start, and people who want to see them in the foreground.
-import { setMaxListeners } from 'node:events'
+// The flags of the commands that make and run clusters, and the options they become.
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
-import {
-  type Command,
-  describeFlags,
-  type FlagSpecs,
-  type Flags,
-  parseFlags,
-  silentLog,
-  systemClock,
-  systemRandom,
-  UsageError,
-} from '../lib/index.js'
-import { mergeKubeconfig, readKubeconfig, writeKubeconfig } from '../pki/index.js'
-import { type AgentOptions, runAgent } from './agent.js'
-import { type ProxyMode, proxyModes } from './applier.js'
-import { readFileIfPresent, writeFileAtomic } from './files.js'
-import { nodeAddress } from './node-address.js'
-import { paths } from './paths.js'
-import { type LogLevel, processLog } from './process-log.js'
-import { runServer, type ServerOptions } from './server.js'
-import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
-import { down, up } from './up.js'
+import { describeFlags, type FlagSpecs, type Flags, UsageError } from '../../lib/index.js'
+import type { AgentOptions } from '../agent.js'
+import { nodeAddress } from '../node-address.js'
+import { paths } from '../paths.js'
+import { type LogLevel, processLog } from '../process-log.js'
+import { type ProxyMode, proxyModes } from '../proxy-mode.js'
+import type { ServerOptions } from '../server.js'
+import { clusterDnsIp, kubernetesServiceIp } from '../service-range.js'
 
-const common = {
+export const common = {
   'node-name': { type: 'string', help: 'name of this node', value: 'NAME', default: hostname().toLowerCase() },
   'cluster-cidr': { type: 'string', help: 'range of the pod network', value: 'CIDR', default: '10.244.0.0/16' },
   'service-cidr': { type: 'string', help: 'range of Service addresses', value: 'CIDR', default: '10.96.0.0/16' },
@@ -66,19 +52,18 @@ export const agentFlags = {
   'node-labels': { type: 'list', help: 'labels of the Node', value: 'KEY=VALUE,…' },
   'register-with-taints': { type: 'list', help: 'taints of the Node', value: 'KEY=VALUE:EFFECT,…' },
   'pod-manifest-path': { type: 'string', help: 'folder of static pods', value: 'DIR', default: paths.manifests },
-  'pod-network': { type: 'boolean', help: 'be the pod network too, instead of waiting for an add-on' },
   ...common,
 } as const satisfies FlagSpecs
 
-const usage = (name: string, what: string, flags: FlagSpecs): string =>
+export const usage = (name: string, what: string, flags: FlagSpecs): string =>
   `${what}\n\nUsage: knarr ${name} [FLAGS]\n\n${describeFlags(flags)}\n`
 
-function logOf(name: string, level: string): ReturnType<typeof processLog> {
+export function logOf(name: string, level: string): ReturnType<typeof processLog> {
   if (!['debug', 'info', 'warn', 'error'].includes(level)) throw new UsageError(`--log-level: "${level}" is not debug, info, warn or error`)
   return processLog({ level: level as LogLevel, name })
 }
 
-function ownAddress(given: string | undefined, flag: string): string {
+export function ownAddress(given: string | undefined, flag: string): string {
   const address = given ?? nodeAddress()
   if (address === undefined) throw new UsageError(`this machine has no address but loopback: give it one, or say --${flag}=IP`)
   return address
@@ -127,40 +112,10 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
       return { key: match[1], effect: match[3], ...(match[2] ? { value: match[2] } : {}) }
     }),
     staticPodPath: flags['pod-manifest-path'],
-    podNetwork: flags['pod-network'],
   }
 }
 
-export const server: Command = {
-  summary: 'Run the control plane in the foreground',
-  async run(argv, { stdout, signal }) {
-    const { flags } = parseFlags(serverFlags, argv)
-    if (flags.help) {
-      stdout.write(usage('server', server.summary, serverFlags))
-      return 0
-    }
-    // Every watch and loop of the process listens for its end.
-    setMaxListeners(0, signal)
-    await runServer(serverOptions(flags), { clock: systemClock, random: systemRandom, log: logOf('server', flags['log-level']) }, signal)
-    return 0
-  },
-}
-
-export const agent: Command = {
-  summary: 'Run a node in the foreground',
-  async run(argv, { stdout, signal }) {
-    const { flags } = parseFlags(agentFlags, argv)
-    if (flags.help) {
-      stdout.write(usage('agent', agent.summary, agentFlags))
-      return 0
-    }
-    setMaxListeners(0, signal)
-    await runAgent(agentOptions(flags), { clock: systemClock, random: systemRandom, log: logOf('agent', flags['log-level']) }, signal)
-    return 0
-  },
-}
-
-const upFlags = {
+export const upFlags = {
   ...serverFlags,
   ...agentFlags,
   'advertise-address': serverFlags['advertise-address'],
@@ -174,67 +129,10 @@ const upFlags = {
 } as const satisfies FlagSpecs
 
 /** The flags a person gave, as words for the process that they concern. */
-function passOn(flags: Readonly<Record<string, unknown>>, given: ReadonlySet<string>, specs: FlagSpecs): string[] {
+export function passOn(flags: Readonly<Record<string, unknown>>, given: ReadonlySet<string>, specs: FlagSpecs): string[] {
   return [...given].filter((name) => Object.hasOwn(specs, name)).map((name) => `--${name}=${String(flags[name])}`)
 }
 
-export const upCommand: Command = {
-  summary: 'Start a cluster of one node on this machine',
-  async run(argv, io) {
-    const { flags, given, args } = parseFlags(upFlags, argv)
-    if (flags.help) {
-      io.stdout.write(usage('up', upCommand.summary, upFlags))
-      return 0
-    }
-    if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
-    if (process.getuid?.() !== 0) throw new UsageError('this needs root: run it with sudo')
-    const server = serverOptions(flags)
-    const agentSettings = agentOptions({ ...flags, 'node-ip': flags['node-ip'] ?? server.advertiseAddress })
-    const context = { clock: systemClock, random: systemRandom, log: silentLog }
-    await up(
-      {
-        server,
-        serverArguments: [
-          ...passOn(flags, given, serverFlags),
-          ...(given.has('advertise-address') ? [] : [`--advertise-address=${server.advertiseAddress}`]),
-        ],
-        agentArguments: [
-          '--pod-network',
-          ...passOn(flags, given, agentFlags),
-          ...(given.has('node-ip') ? [] : [`--node-ip=${agentSettings.nodeIp}`]),
-        ],
-        agentPort: flags.port,
-        timeoutMs: flags.timeout * 1000,
-      },
-      io,
-      context,
-    )
-    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(server.adminConf, flags['write-kubeconfig'])
-    return 0
-  },
-}
-
-export const downCommand: Command = {
-  summary: 'Stop the cluster of this machine',
-  async run(argv, io) {
-    const specs = {
-      purge: { type: 'boolean', help: 'remove state, images and certificates too' },
-      help: common.help,
-    } as const satisfies FlagSpecs
-    const { flags } = parseFlags(specs, argv)
-    if (flags.help) {
-      io.stdout.write(usage('down', downCommand.summary, specs))
-      return 0
-    }
-    if (process.getuid?.() !== 0) throw new UsageError('this needs root: run it with sudo')
-    await down({ purge: flags.purge }, io, { clock: systemClock, random: systemRandom, log: silentLog })
-    return 0
-  },
-}
-
-/** Adds the cluster to a person's kubeconfig and makes it the current one; everything else in the file stays. */
-function mergeIntoUserConfig(adminConf: string, path: string): void {
-  const ours = readKubeconfig(readFileIfPresent(adminConf) ?? '')
-  const theirs = readFileIfPresent(path)
-  writeFileAtomic(path, writeKubeconfig(theirs === undefined ? ours : mergeKubeconfig(readKubeconfig(theirs), ours)))
+export const requireRoot = (): void => {
+  if (process.getuid?.() !== 0) throw new UsageError('this needs root: run it with sudo')
 }

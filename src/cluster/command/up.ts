@@ -1,0 +1,94 @@
+// `knarr up`, `down`, `init`, `reset`: clusters on this machine.
+import { type Command, type FlagSpecs, type Flags, parseFlags, silentLog, systemClock, systemRandom, UsageError } from '../../lib/index.js'
+import { mergeKubeconfig, readKubeconfig, writeKubeconfig } from '../../pki/index.js'
+import { readFileIfPresent, writeFileAtomic } from '../files.js'
+import { down, init, type UpOptions, up } from '../up.js'
+import { agentFlags, agentOptions, common, passOn, requireRoot, serverFlags, serverOptions, upFlags, usage } from './flags.js'
+
+export const upCommand: Command = {
+  summary: 'Start a cluster of one node on this machine',
+  async run(argv, io) {
+    const { flags, given, args } = parseFlags(upFlags, argv)
+    if (flags.help) {
+      io.stdout.write(usage('up', upCommand.summary, upFlags))
+      return 0
+    }
+    if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
+    requireRoot()
+    const options = setUp(flags, given)
+    await up(options, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'])
+    return 0
+  },
+}
+
+export const downCommand: Command = {
+  summary: 'Stop the cluster of this machine',
+  async run(argv, io) {
+    const specs = {
+      purge: { type: 'boolean', help: 'remove state, images and certificates too' },
+      help: common.help,
+    } as const satisfies FlagSpecs
+    const { flags } = parseFlags(specs, argv)
+    if (flags.help) {
+      io.stdout.write(usage('down', downCommand.summary, specs))
+      return 0
+    }
+    requireRoot()
+    await down({ purge: flags.purge }, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    return 0
+  },
+}
+
+/** Adds the cluster to a person's kubeconfig and makes it the current one; everything else in the file stays. */
+function mergeIntoUserConfig(adminConf: string, path: string): void {
+  const ours = readKubeconfig(readFileIfPresent(adminConf) ?? '')
+  const theirs = readFileIfPresent(path)
+  writeFileAtomic(path, writeKubeconfig(theirs === undefined ? ours : mergeKubeconfig(readKubeconfig(theirs), ours)))
+}
+
+function setUp(flags: Flags<typeof upFlags>, given: ReadonlySet<string>): UpOptions {
+  const server = serverOptions(flags)
+  const agentSettings = agentOptions({ ...flags, 'node-ip': flags['node-ip'] ?? server.advertiseAddress })
+  return {
+    server,
+    serverArguments: [
+      ...passOn(flags, given, serverFlags),
+      ...(given.has('advertise-address') ? [] : [`--advertise-address=${server.advertiseAddress}`]),
+    ],
+    agentArguments: [...passOn(flags, given, agentFlags), ...(given.has('node-ip') ? [] : [`--node-ip=${agentSettings.nodeIp}`])],
+    agentPort: flags.port,
+    timeoutMs: flags.timeout * 1000,
+  }
+}
+
+export const initCommand: Command = {
+  summary: 'Make this machine the first of a cluster',
+  async run(argv, io) {
+    const { flags, given, args } = parseFlags(upFlags, argv)
+    if (flags.help) {
+      io.stdout.write(usage('init', initCommand.summary, upFlags))
+      return 0
+    }
+    if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
+    requireRoot()
+    const options = setUp(flags, given)
+    await init(options, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'])
+    return 0
+  },
+}
+
+export const resetCommand: Command = {
+  summary: 'Take everything of knarr off this machine',
+  async run(argv, io) {
+    const { flags } = parseFlags({ force: { type: 'boolean', short: 'f', help: 'do not ask' }, help: common.help }, argv)
+    if (flags.help) {
+      io.stdout.write('Take everything of knarr off this machine: pods, network, rules, certificates, state.\n\nUsage: knarr reset\n')
+      return 0
+    }
+    requireRoot()
+    await down({ purge: true }, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    return 0
+  },
+}
