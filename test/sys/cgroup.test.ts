@@ -1,9 +1,11 @@
 // Control groups on the real kernel. Needs root and a writable cgroup mount.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
-import { attachDeviceRules, Cgroup, cgroupLayout } from '../../src/sys/index.js'
+import { attachDeviceRules, Cgroup, type CgroupLayout, cgroupLayout } from '../../src/sys/index.js'
 
 const root = process.getuid?.() === 0
 if (!root) t.comment('SKIPPED: control groups need root')
@@ -172,3 +174,116 @@ t.test('mistakes are named', options, async (t) => {
   await group.delete()
   t.throws(() => new Cgroup('/a/../..'), /not allowed/)
 })
+
+const unified = layout.v2?.mount
+const onV2 = unified && root ? {} : { skip: 'no cgroup v2' }
+
+t.test('the v2 tree alone: everything that needs no controller', onV2, async (t) => {
+  // Of a hybrid machine only the v2 side, as a pure v2 machine would be used; controllers of the root are left alone.
+  const pure: CgroupLayout = { mode: 'v2', v1: {}, named: {}, v2: { mount: unified ?? '', controllers: [] } }
+  const group = new Cgroup(`/knarr-test-${process.pid}/${++count}`, { layout: pure })
+  group.create()
+  const { files, directory } = group.joinPlan()
+  t.same(files, [])
+  t.equal(directory, `${unified}${group.path}`)
+  const child = shell(group, 'while :; do :; done')
+  const gone = once(child, 'exit')
+  while (group.processes().length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await group.freeze()
+  t.ok(group.frozen)
+  await group.thaw()
+  t.notOk(group.frozen)
+  t.ok(group.stats().cpu.usageNsec >= 0)
+  group.limit({ devices: [{ allow: false }, { allow: true, type: 'c', major: 1, minor: 3, access: 'rwm' }] })
+  const inner = new Cgroup(`${group.path}/inner`, { layout: pure })
+  inner.create()
+  t.same(
+    (await ended(shell(inner, 'exec 2>&-; (: </dev/null) && echo null; (: </dev/zero) && echo zero; true'))).text,
+    'null\n',
+    'children are filtered too',
+  )
+  t.throws(() => group.limit({ memory: { limit: 1 << 20 } }), /no cgroup controller "memory"/)
+  await Promise.all([group.kill(), gone])
+  await group.delete()
+  t.notOk(existsSync(`${unified}${group.path}`))
+})
+
+t.test('v2 limits and figures, file by file', async (t) => {
+  // The files of a v2 group in a folder of ours: what is written where, and what is read from what.
+  const mount = mkdtempSync(join(tmpdir(), 'knarr-test-cgroup-'))
+  t.teardown(() => rmSync(mount, { recursive: true }))
+  const controllers = ['cpu', 'cpuset', 'io', 'memory', 'pids']
+  const pure: CgroupLayout = { mode: 'v2', v1: {}, named: {}, v2: { mount, controllers } }
+  const folder = join(mount, 'a')
+  mkdirSync(folder)
+  const files = {
+    'memory.max': '',
+    'memory.swap.max': '',
+    'memory.low': '0',
+    'memory.high': '',
+    'memory.current': '50000000',
+    'memory.stat': 'anon 30000000\nfile 20000000\ninactive_file 5000000\npgfault 7\n',
+    'memory.events': 'low 0\nmax 3\noom 1\noom_kill 2\n',
+    'cpu.weight': '100',
+    'cpu.max': 'max 100000',
+    'cpu.stat': 'usage_usec 2500\nuser_usec 2000\nsystem_usec 500\nnr_periods 4\nnr_throttled 1\nthrottled_usec 30\n',
+    'pids.max': '',
+    'pids.current': '5',
+    'io.stat': '8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n',
+    'io.max': '',
+    'memory.pressure': 'some avg10=1.50 avg60=0.00 avg300=0.00 total=12\nfull avg10=0.50 avg60=0.00 avg300=0.00 total=4\n',
+    'cgroup.procs': '',
+  }
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
+  const group = new Cgroup('/a', { layout: pure })
+  group.limit({
+    memory: { limit: 100_000_000, swap: 100_000_000, reservation: 7 },
+    cpu: { shares: 1024, quota: 50_000, period: 100_000 },
+    pids: { limit: 64 },
+    unified: { 'memory.high': '90000000' },
+  })
+  t.match(
+    ['memory.max', 'memory.swap.max', 'memory.low', 'memory.high', 'pids.max'].map((name) => Number.parseInt(read(name), 10)),
+    [100_000_000, 0, 7, 90_000_000, 64],
+  )
+  t.match(read('cpu.max'), /^50000 100000/)
+  const stats = group.stats()
+  t.match(stats, {
+    cpu: { usageNsec: 2_500_000, userNsec: 2_000_000, systemNsec: 500_000, periods: 4, throttledPeriods: 1, throttledNsec: 30_000 },
+    memory: {
+      usage: 50_000_000,
+      limit: 100_000_000,
+      workingSet: 45_000_000,
+      rss: 30_000_000,
+      cache: 20_000_000,
+      oomKills: 2,
+      failures: 3,
+      pageFaults: 7,
+    },
+    pids: { current: 5, limit: 64 },
+    io: [{ major: 8, minor: 0, readBytes: 10, writeBytes: 20, readOps: 1, writeOps: 2 }],
+    pressure: { memory: { some: { avg10: 1.5, totalUsec: 12 }, full: { avg10: 0.5 } } },
+  })
+  t.equal(group.oomKills(), 2)
+  t.throws(() => group.limit({ memory: { limit: 1000, checkBeforeUpdate: true } }), /below the current usage 50000000/)
+  t.throws(() => group.limit({ cpu: { idle: 1 } }), /cpu\.idle.*ENOENT/)
+})
+
+t.test(
+  'an update changes what it names and nothing else',
+  layout.v1.memory && root ? {} : { skip: 'no v1 memory controller' },
+  async (t) => {
+    const group = fresh()
+    group.create()
+    const child = shell(group, 'exec tail -f /dev/null')
+    const gone = once(child, 'exit')
+    while (group.processes().length === 0) await new Promise((resolve) => setImmediate(resolve))
+    group.limit({ memory: { limit: 64 << 20 }, pids: { limit: 100 } })
+    group.limit({ pids: { limit: 10 } })
+    t.equal(group.stats().memory.limit, 64 << 20, 'what is not named stays')
+    t.same(group.limits(), { memory: 64 << 20, pids: 10 })
+    await Promise.all([group.kill(), gone])
+    await group.delete()
+  },
+)

@@ -3,13 +3,16 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import {
+  Conntrack,
   createNetworkNamespace,
   inNetworkNamespace,
   NetlinkError,
   Network,
   type NetworkChange,
+  type NftTable,
   removeNetworkNamespace,
   watchNetwork,
+  withNftables,
 } from '../../src/sys/index.js'
 
 const root = process.getuid?.() === 0
@@ -278,4 +281,55 @@ t.test('a thousand requests leak no descriptor', options, async (t) => {
     t.throws(() => network.addLink({ name: 'x', kind: 'veth', peer: { name: 'y', namespace: '/absent' } }))
   }
   t.equal(readdirSync('/proc/self/fd').length, before)
+})
+
+t.test('connections are listed, and deleted by what they are', options, async (t) => {
+  const [left, right] = [namespace('ct-left'), namespace('ct-right')]
+  using a = new Network({ namespace: left })
+  using b = new Network({ namespace: right })
+  a.addLink({ name: 'eth0', kind: 'veth', up: true, peer: { name: 'eth0', namespace: right, up: true } })
+  a.addAddress({ link: a.link('eth0').index, address: '10.78.0.1/24' })
+  b.addAddress({ link: b.link('eth0').index, address: '10.78.0.2/24' })
+  // Tracking begins with the first rule that asks for it.
+  const table: NftTable = { family: 'inet', name: 'track' }
+  const chain = { table, name: 'out', hook: { type: 'filter', hook: 'output', priority: 0 } } as const
+  withNftables(left, (nft) =>
+    nft.apply([
+      { do: 'add table', table },
+      { do: 'add chain', chain },
+      { do: 'add rule', rule: { chain, statements: [{ match: 'ct state', op: '!=', value: 0, mask: 8 }, { counter: true }] } },
+    ]),
+  )
+  const talk = (port: number): unknown =>
+    inNetworkNamespace(left, () =>
+      spawnSync(process.execPath, [
+        '-e',
+        `const s = require('dgram').createSocket('udp4'); s.send('x', ${port}, '10.78.0.2', () => s.close())`,
+      ]),
+    )
+  talk(53)
+  talk(54)
+  using conntrack = new Conntrack({ namespace: left })
+  const udp = conntrack.list(4).filter(({ protocol }) => protocol === 17)
+  t.match(udp.map(({ original }) => original.destinationPort).sort(), [53, 54])
+  t.match(udp[0], { family: 4, original: { source: '10.78.0.1', destination: '10.78.0.2' }, reply: { source: '10.78.0.2' } })
+  t.equal(
+    conntrack.delete(4, ({ original }) => original.destinationPort === 53),
+    1,
+  )
+  t.equal(
+    conntrack.delete(4, ({ original }) => original.destinationPort === 53),
+    0,
+  )
+  t.same(
+    conntrack
+      .list(4)
+      .filter(({ protocol }) => protocol === 17)
+      .map(({ original }) => original.destinationPort),
+    [54],
+  )
+  t.same(
+    conntrack.list(6).filter(({ protocol }) => protocol === 17),
+    [],
+  )
 })
