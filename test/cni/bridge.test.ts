@@ -1,5 +1,5 @@
 // Pods on a bridge, with real packets. Needs root.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Cni, createCni } from '../../src/cni/index.js'
@@ -122,4 +122,59 @@ t.test('an exhausted range is said, and an address that comes back is used again
     undefined,
     'GC takes off what nobody names',
   )
+})
+
+t.test('wrong configurations are refused before anything is made', options, async (t) => {
+  const net = lab(t)
+  const pod = net.namespace('pod')
+  for (const [plugin, words] of [
+    [{ vlan: 5000 }, /invalid VLAN ID 5000/],
+    [{ hairpinMode: true, promiscMode: true }, /hairpin mode and promiscuous mode at the same time/],
+    [{ mtu: 'big' }, /mtu is a number/],
+    [{ bridge: 7 }, /bridge is a name/],
+    [{ bridge: 'lo' }, /"lo" already exists but is not a bridge/],
+    [{ ipMasq: true, nonMasqueradeCIDRs: ['nonsense'] }, /nonMasqueradeCIDRs: "nonsense" is not/],
+    [{ ipam: {} }, undefined],
+    [{ ipam: { type: 'absent' } }, /failed to find plugin "absent"/],
+  ] as const) {
+    const { cni, folder } = cniFor(net, plugin)
+    if (words === undefined) {
+      // Without IPAM the bridge is a switch: an interface and no address.
+      t.match(await cni.add({ containerId: 'pod', netns: pod }), { ips: [] })
+      await cni.del({ containerId: 'pod', netns: pod })
+      continue
+    }
+    await t.rejects(cni.add({ containerId: 'pod', netns: pod }), { message: words })
+    t.same(existsSync(join(folder, 'leases', 'test')) ? leases(folder) : [], [])
+    t.equal(
+      withNetwork(pod, (network) => network.findLink('eth0')),
+      undefined,
+    )
+  }
+})
+
+t.test('the bridge keeps its MAC address, MTU and hairpin as asked; another address needs force', options, async (t) => {
+  const net = lab(t)
+  const pod = net.namespace('pod')
+  const { cni, bridge } = cniFor(net, { mtu: 1400, hairpinMode: true })
+  await cni.add({ containerId: 'pod', netns: pod, runtimeConfig: { mac: '02:00:00:00:00:99' } })
+  const mac = withNetwork(undefined, (network) => network.link(bridge).mac)
+  await cni.del({ containerId: 'pod' })
+  const result = await cni.add({ containerId: 'pod', netns: pod, args: { MAC: '02:00:00:00:00:42' } })
+  t.equal(
+    withNetwork(undefined, (network) => network.link(bridge).mac),
+    mac,
+  )
+  t.match(
+    withNetwork(pod, (network) => network.link('eth0')),
+    { mtu: 1400, mac: '02:00:00:00:00:42' },
+  )
+  const ip = result.ips?.[0]?.address.split('/')[0] ?? ''
+  t.ok(pings(net, HOST, ip))
+  const other = cniFor(net, { bridge })
+  const second = net.namespace('second')
+  await t.rejects(other.cni.add({ containerId: 'second', netns: second }), /already has the different address .*forceAddress/)
+  const forced = cniFor(net, { bridge, forceAddress: true })
+  await forced.cni.add({ containerId: 'second', netns: second })
+  t.ok(pings(net, second, forced.subnet.replace('.0/24', '.1')))
 })

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import t from 'tap'
 import { createCni } from '../../src/cni/index.js'
-import { inNetworkNamespace, withNetwork } from '../../src/sys/index.js'
+import { Cgroup, inNetworkNamespace, withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, pings, root } from './network.js'
 
 if (!root) t.comment('SKIPPED: pod networks need root')
@@ -14,6 +14,8 @@ const haveDebian = existsSync(join(debian, 'bridge'))
 if (!haveDebian) t.comment('SKIPPED: containernetworking-plugins is not installed')
 const havePodman = spawnSync('podman', ['--version']).status === 0
 if (!havePodman) t.comment('SKIPPED: podman is not installed')
+const haveContainerd = spawnSync('ctr', ['--version']).status === 0 && spawnSync('runc', ['--version']).status === 0
+if (!haveContainerd) t.comment('SKIPPED: containerd is not installed')
 
 function configured(net: Lab, cniVersion: string, plugins: readonly object[]): { confDir: string; cacheDir: string } {
   const confDir = join(net.folder, `conf-${cniVersion}`)
@@ -252,5 +254,46 @@ t.test('podman runs containers on our plugins', { ...options, skip: !root || !ha
   t.same(
     readdirSync(join(net.folder, 'leases', 'knarrtest')).filter((name) => name.startsWith('10.')),
     [],
+  )
+})
+
+t.test('containerd runs containers on our plugins', { ...options, skip: !root || !haveContainerd }, async (t) => {
+  const net = lab(t)
+  const bin = install(net)
+  const [confDir, rootfs, socket] = ['ctr-net', 'ctr-rootfs', 'ctr.sock'].map((name) => join(net.folder, name)) as [string, string, string]
+  mkdirSync(confDir)
+  writeFileSync(
+    join(confDir, '10-knarr.conflist'),
+    JSON.stringify({ cniVersion: '1.0.0', name: 'ctrtest', plugins: [{ ...bridgeWith(net.folder, 'ctr0', 94), ipMasq: true }] }),
+  )
+  for (const folder of ['bin', 'proc', 'sys', 'dev', 'etc']) mkdirSync(join(rootfs, folder), { recursive: true })
+  writeFileSync(join(rootfs, 'bin', 'busybox'), readFileSync('/bin/busybox'), { mode: 0o755 })
+  const config = join(net.folder, 'containerd.toml')
+  writeFileSync(
+    config,
+    `version = 2\nroot = "${net.folder}/ctr-root"\nstate = "${net.folder}/ctr-state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "${socket}"\n`,
+  )
+  // ctr reads its networks from fixed folders: a mount namespace of its own shows ours there.
+  const space = `knarr-test-${process.pid}`
+  net.onEnd(() => new Cgroup(`/${space}`).delete())
+  const script = [
+    'mkdir -p /etc/cni/net.d /opt/cni/bin',
+    `mount --bind ${confDir} /etc/cni/net.d`,
+    `mount --bind ${bin} /opt/cni/bin`,
+    `containerd -c ${config} > ${net.folder}/ctr.log 2>&1 & daemon=$!`,
+    `for i in $(seq 100); do ctr -a ${socket} version > /dev/null 2>&1 && break; sleep 0.2; done`,
+    `ctr -a ${socket} -n ${space} run --cni --rootfs ${rootfs} c1 /bin/busybox ip -o addr show eth0; status=$?`,
+    'kill $daemon; wait $daemon; exit $status',
+  ]
+  const { status, stdout, stderr } = spawnSync('unshare', ['-m', '/bin/sh', '-c', script.join('\n')], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
+  t.equal(status, 0, stderr)
+  t.match(stdout, /inet 10\.94\.0\.2\/24/)
+  t.same(
+    readdirSync(join(net.folder, 'leases', 'ctrtest')).filter((name) => name.startsWith('10.')),
+    [],
+    'and gives the address back',
   )
 })
