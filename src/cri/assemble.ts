@@ -7,6 +7,7 @@ import { type MountSpec, mount, type Seccomp, type Spec } from '../runtime/index
 import { makeContainerDir } from './containers.js'
 import { containerDir, type Engine, sandboxDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
+import { makeFolders } from './folders.js'
 import { devicesAt } from './host-facts.js'
 import { layerFolders, readImageFile } from './image-files.js'
 import { endInput } from './output.js'
@@ -63,7 +64,7 @@ function makeHostPaths(config: ContainerConfig): void {
   for (const { hostPath, containerPath } of config.mounts ?? []) {
     if (!hostPath || statSync(hostPath, { throwIfNoEntry: false })) continue
     try {
-      mkdirSync(hostPath, { recursive: true, mode: 0o755 })
+      makeFolders(hostPath)
     } catch (error) {
       throw new CriError('INVALID_ARGUMENT', `mount ${containerPath}: ${hostPath} does not exist and cannot be made`, { cause: error })
     }

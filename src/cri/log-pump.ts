@@ -22,6 +22,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type Clock, sleep, type Timer } from '../lib/index.js'
+import { makeFolders } from './folders.js'
 import { formatLog, type LogStream } from './log-format.js'
 import { type LogState, openLogState, type SpoolPosition } from './log-state.js'
 
@@ -112,7 +113,7 @@ export function createLogPump(options: LogPumpOptions): LogPump {
 
   const openLog = (): void => {
     if (!logPath) return
-    mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 })
+    makeFolders(dirname(logPath))
     const fd = openSync(logPath, constants.O_RDWR | constants.O_CREAT, 0o640)
     if (log >= 0) closeSync(log)
     log = fd
