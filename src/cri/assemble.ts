@@ -7,7 +7,7 @@ import { type MountSpec, mount, type Seccomp, type Spec } from '../runtime/index
 import { makeContainerDir } from './containers.js'
 import { containerDir, type Engine, sandboxDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
-import { makeFolders } from './folders.js'
+import { makeFolders, makeFoldersBelow } from './folders.js'
 import { devicesAt } from './host-facts.js'
 import { layerFolders, readImageFile } from './image-files.js'
 import { endInput } from './output.js'
@@ -143,6 +143,7 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
   const rootfs = join(dir, 'rootfs')
   mkdirSync(rootfs, { recursive: true, mode: 0o711 })
   for (const layer of layers) mount({ ...layer, target: rootfs })
+  makeFoldersBelow(rootfs, cleanPath(config.workingDir || image.config.config?.WorkingDir || '/'))
   const hostNetwork = isHostNetwork(sandbox.config)
   const files = sandboxDir(engine, sandbox.id)
   const targetId = security?.namespaceOptions?.targetId

@@ -87,7 +87,11 @@ async function make(
     const prepared = prepareStdio(engine, record)
     undo.add('container', () => engine.runtime.delete(id, { force: true }))
     const create = engine.runtime.create({ id, bundle: containerDir(engine, id), spec, stdio: prepared.stdio })
-    const state = await create.finally(() => prepared.release())
+    const state = await create.finally(() => prepared.release()).catch((error: unknown) => unstartable(error))
+    if (typeof state === 'string') {
+      engine.containers.save({ ...prepared.record, phase: 'ready', unstartable: state })
+      return announce(engine, 'CONTAINER_CREATED_EVENT', id, engine.sandboxes.get(sandbox.id))
+    }
     if (engine.sandboxes.get(sandbox.id)?.phase !== 'ready')
       throw new CriError('FAILED_PRECONDITION', `pod sandbox ${sandbox.id} was stopped meanwhile`)
     await watchContainer(engine, engine.containers.save({ ...prepared.record, phase: 'ready' }), state.pid ?? 0)
@@ -96,6 +100,15 @@ async function make(
     throw criError(`container ${first.config.metadata.name}`, error)
   }
   announce(engine, 'CONTAINER_CREATED_EVENT', id, engine.sandboxes.get(sandbox.id))
+}
+
+/** A program that is not there is a failure of the start, as clients of the CRI expect; everything else is thrown. */
+function unstartable(error: unknown): string {
+  const { step = '', code = '' } = error as { step?: string; code?: string }
+  if (error instanceof RuntimeError && error.code === 'NotExecutable') return error.message
+  if (!step.startsWith('exec: ')) throw error
+  const reason = { ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOTDIR: 'not a directory' }[code] ?? code
+  return `${step}: ${code === 'ENOENT' && !step.includes('/') ? 'executable file not found in $PATH' : reason}`
 }
 
 /** From now on the container's output is carried to its log and its end is noticed. */
@@ -156,6 +169,12 @@ export async function startContainer(engine: Engine, containerId: string): Promi
     const state = containerState(engine, record)
     if (state !== 'CONTAINER_CREATED' || record.phase !== 'ready')
       throw new CriError('FAILED_PRECONDITION', `container ${id} is in state ${state}: only a created one can be started`)
+    if (record.unstartable !== undefined) {
+      const exit = { exitCode: 128, startedAt: 0, finishedAt: engine.clock.now(), reason: 'StartError', message: record.unstartable }
+      engine.containers.save({ ...record, exit })
+      announce(engine, 'CONTAINER_STOPPED_EVENT', id, engine.sandboxes.get(record.sandboxId))
+      throw new CriError('UNKNOWN', `starting container ${record.config.metadata.name}: ${record.unstartable}`)
+    }
     // Not later than the process itself: it may have ended before we are back here.
     const startedAt = engine.clock.now()
     try {

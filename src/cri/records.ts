@@ -47,6 +47,8 @@ export interface ContainerRecord {
   readonly imageMounts: readonly string[]
   readonly startedAt: number
   readonly exit?: ContainerExit
+  /** Why its program cannot be executed: known when it was made, said when it is started. */
+  readonly unstartable?: string
   /** Process that keeps the container's standard input open while nobody is attached. */
   readonly stdinKeeper?: number
   readonly bootId: string

@@ -13,7 +13,7 @@ async function recoverContainers(engine: Engine): Promise<void> {
       await demolish(engine, record)
       continue
     }
-    if (record.exit) continue
+    if (record.exit || record.unstartable !== undefined) continue
     try {
       if (record.bootId !== engine.machine.bootId) throw new RuntimeError('NotFound', 'the machine was started anew')
       const state = await engine.runtime.state(record.id)

@@ -41,6 +41,7 @@ export function podSandboxStatus(engine: Engine, record: SandboxRecord): PodSand
 
 export function containerState(engine: Engine, record: ContainerRecord): ContainerState {
   if (record.exit) return 'CONTAINER_EXITED'
+  if (record.unstartable !== undefined) return 'CONTAINER_CREATED'
   if (!engine.live.has(record.id)) return 'CONTAINER_UNKNOWN'
   return record.startedAt > 0 ? 'CONTAINER_RUNNING' : 'CONTAINER_CREATED'
 }

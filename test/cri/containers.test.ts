@@ -1,8 +1,8 @@
 // What a ContainerConfig asks for, seen from within the container on the real kernel. Needs root.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { ContainerConfig, Cri, LinuxContainerSecurityContext, NamespaceOption, PodSandboxConfig } from '../../src/cri/index.js'
+import type { ContainerConfig, LinuxContainerSecurityContext, NamespaceOption, PodSandboxConfig } from '../../src/cri/index.js'
 import { contents, exited, IMAGE, options, run, scene, until } from './scene.js'
 
 t.test('containers', options, async (t) => {
@@ -126,7 +126,11 @@ t.test('containers', options, async (t) => {
     const devices = [{ hostPath: '/dev/null', containerPath: '/dev/hole', permissions: 'rw' }]
     t.strictSame(await output('echo x > /dev/hole && echo written; stat -c %t:%T /dev/hole', { devices }), ['written', '1:3'])
     await t.rejects(output('true', { devices: [{ hostPath: '/dev/none', containerPath: '/dev/x' }] }), /\/dev\/none/)
-    t.match((await output('ls /dev | wc -l', secure({ privileged: true })))[0], /^[2-9]\d/, "a privileged container has the machine's")
+    t.match(
+      (await output('ls /dev | wc -l', secure({ privileged: true })))[0],
+      /^([2-9]\d|\d{3,})$/,
+      "a privileged container has the machine's",
+    )
   })
 
   t.test('process namespaces: own, of the host, of another container', async (t) => {
@@ -247,7 +251,7 @@ t.test('containers', options, async (t) => {
       ['77', '1'],
     )
     t.strictSame(await sandbox('ipc', { securityContext: { namespaceOptions: { ipc: 'NODE' } } }, 'readlink /proc/self/ns/ipc'), [
-      (await import('node:fs')).readlinkSync('/proc/self/ns/ipc'),
+      readlinkSync('/proc/self/ns/ipc'),
     ])
     const wrong = (linux: NonNullable<PodSandboxConfig['linux']>, more: Partial<PodSandboxConfig> = {}) =>
       cri.runPodSandbox({ config: s.pod('wrong', { ...more, linux: { ...config.linux, ...linux } }) })
@@ -264,27 +268,4 @@ t.test('containers', options, async (t) => {
       'nothing of them stays',
     )
   })
-
-  t.test('a user namespace of its own', async (t) => {
-    const ids = { hostId: 200_000, containerId: 0, length: 65_536 }
-    const namespaceOptions: NamespaceOption = { usernsOptions: { mode: 'POD', uids: [ids], gids: [ids] } }
-    const own = s.pod('users', { linux: { ...config.linux, securityContext: { namespaceOptions } } })
-    const { podSandboxId: id } = await cri.runPodSandbox({ config: own })
-    const status = await runIn(cri, id, own, namespaceOptions)
-    t.match(status.join('\n'), /^0\n\s+0 200000 65536\n/)
-    t.match(status.join('\n'), /inet 10\./)
-    t.ok(status.includes('own file'), 'root of the container owns the files of the image')
-    await cri.removePodSandbox(id)
-    const bad = s.pod('bad-users', {
-      linux: { ...config.linux, securityContext: { namespaceOptions: { usernsOptions: { mode: 'POD', uids: [] } } } },
-    })
-    await t.rejects(cri.runPodSandbox({ config: bad }), /one mapping/)
-  })
-
-  async function runIn(on: Cri, id: string, own: PodSandboxConfig, namespaceOptions: NamespaceOption): Promise<readonly string[]> {
-    const script =
-      'id -u; cat /proc/self/uid_map; ip -4 addr show eth0; touch /etc/x && [ "$(stat -c %u /etc/passwd)" = 0 ] && echo own file'
-    await exited(on, await run(on, id, own, script, { linux: { securityContext: { namespaceOptions } } }))
-    return contents(s.dir, own.metadata.name, 'main/0.log')
-  }
 })
