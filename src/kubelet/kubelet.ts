@@ -4,7 +4,7 @@ import { promises as fs, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, Pod, Service } from '../api/index.js'
 import { eventRecorder, informer } from '../client/index.js'
-import { abortable, deferred, explain, sleep } from '../lib/index.js'
+import { abortable, deferred, explain, limiter, sleep } from '../lib/index.js'
 import { runRotation } from './container/rotate-logs.js'
 import { fieldContext } from './container/start.js'
 import { runCollector } from './image/collect.js'
@@ -31,6 +31,8 @@ import { createVolumes } from './volume/volumes.js'
 
 /** How long the API server is waited for before pods that ran before are looked after without it. */
 const API_PATIENCE_MS = 2_000
+
+const PARALLEL_SANDBOXES = 8
 
 const fromFile = (pod: Pod): boolean => pod.metadata.annotations?.[SOURCE] === 'file'
 
@@ -114,6 +116,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       runtime: () => heartbeat.runtime?.runtimeName ?? 'knarr',
     },
     settings,
+    sandboxSlots: limiter(PARALLEL_SANDBOXES),
     root,
     podLogs,
     containerLogs,

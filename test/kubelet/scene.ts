@@ -71,7 +71,11 @@ export const conditionOf = (pod: Pod | undefined, type: string): string | undefi
 
 export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready') === 'True'
 
-export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promise<NodeScene> {
+/** `watchCri`: sees every call to the runtime, for benchmarks. */
+export async function nodeScene(
+  settings: Partial<KubeletSettings> = {},
+  watchCri: (cri: RunningCri) => RunningCri = (cri) => cri,
+): Promise<NodeScene> {
   const s = await criScene()
   const api = await apiServer(s.dir, NODE)
   const client = createClient(api.as())
@@ -87,7 +91,8 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}): Promis
     more: Partial<KubeletSettings> = {},
     { client: through = ofNode, ready = true }: { readonly client?: Client; readonly ready?: boolean } = {},
   ): Promise<Daemon> {
-    const { cri, runtime, close } = await s.open()
+    const { cri: real, runtime, close } = await s.open()
+    const cri = watchCri(real)
     const kubelet = createKubelet({
       client: through,
       cri,

@@ -17,12 +17,17 @@ export async function cleanUp(record: PodRecord, services: PodServices): Promise
   services.tokens.forget(uid)
 }
 
+/** Also of runs that the runtime has forgotten: a link is the pod's when it points into the pod's logs. */
 async function removeLogLinks(record: PodRecord, services: PodServices): Promise<void> {
   if (services.containerLogs === '') return
-  const names = new Set(
-    record.observed.containers.map(({ name, id }) => `${record.pod.metadata.name}_${record.pod.metadata.namespace}_${name}-${id}.log`),
-  )
-  for (const name of names) await fs.rm(join(services.containerLogs, name), { force: true })
+  const { name, namespace } = record.pod.metadata
+  const logs = logDirectoryOf(record.pod, services.podLogs)
+  for (const entry of await fs.readdir(services.containerLogs)) {
+    if (!entry.startsWith(`${name}_${namespace}_`)) continue
+    const link = join(services.containerLogs, entry)
+    const target = await fs.readlink(link).catch(() => '')
+    if (target.startsWith(`${logs}/`)) await fs.rm(link, { force: true })
+  }
 }
 
 export async function removeTraces(record: PodRecord, services: PodServices): Promise<void> {

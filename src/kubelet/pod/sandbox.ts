@@ -48,7 +48,7 @@ export async function makeSandbox(record: PodRecord, services: PodServices, atte
   await fs.mkdir(logDirectoryOf(pod, services.podLogs), { recursive: true, mode: 0o755 })
   await fs.mkdir(services.volumes.podFolder(pod.metadata.uid ?? ''), { recursive: true, mode: 0o750 })
   await saveCheckpoint(services.volumes.podFolder(pod.metadata.uid ?? ''), pod)
-  const { podSandboxId } = await services.cri.runPodSandbox({ config, runtimeHandler }, { signal })
+  const { podSandboxId } = await services.sandboxSlots(() => services.cri.runPodSandbox({ config, runtimeHandler }, { signal }))
   record.sandboxConfig = config
   await refreshSandbox(record, services, podSandboxId)
 }

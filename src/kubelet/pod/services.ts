@@ -38,6 +38,8 @@ export interface PodServices {
   readonly crashes: BackOffTable
   readonly node: NodeView
   readonly settings: KubeletSettings
+  /** So many sandboxes are made at one time: with a hundred pods the first ones run while the last ones wait. */
+  readonly sandboxSlots: <T>(task: () => Promise<T>) => Promise<T>
   readonly root: string
   readonly podLogs: string
   readonly containerLogs: string
