@@ -97,6 +97,7 @@ class Parser {
     if (match === undefined) this.fail('looking for beginning of value')
     this.at += match.length
     const value = Number(match)
+    if (!Number.isFinite(value)) throw new JsonSyntaxError(`number ${match} is out of range`, this.at)
     if (match.length < 16 || Number.isSafeInteger(value) || /[.eE]/.test(match)) return value
     return BigInt(match)
   }

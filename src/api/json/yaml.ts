@@ -1,7 +1,21 @@
 // YAML bodies, as the JSON they stand for. One document; aliases are followed a bounded number of times.
-import { isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import { isMap, isScalar, LineCounter, parseDocument, type ScalarTag, visit } from 'yaml'
 import { JsonSyntaxError } from './parse.js'
 import { type Json, type JsonObject, setField } from './value.js'
+
+/** Kubernetes' reader keeps two habits of YAML 1.1: yes and no are booleans, and 0644 is octal. */
+const words: ScalarTag = {
+  tag: 'tag:yaml.org,2002:bool',
+  default: true,
+  test: /^(?:[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)$/,
+  resolve: (text) => /^(yes|on)$/i.test(text),
+}
+const octal: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  test: /^[-+]?0[0-7]+$/,
+  resolve: (text) => Number.parseInt(text, 8),
+}
 
 export interface ParsedYaml {
   readonly value: Json
@@ -18,14 +32,20 @@ function toJson(value: unknown): Json {
   }
   if (Array.isArray(value)) return value.map(toJson)
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value
-  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8')
   if (value === undefined) return null
   return value as Json
 }
 
 export function parseYaml(text: string): ParsedYaml {
   const lines = new LineCounter()
-  const document = parseDocument(text, { uniqueKeys: false, intAsBigInt: true, version: '1.1', lineCounter: lines, schema: 'yaml-1.1' })
+  const document = parseDocument(text, {
+    uniqueKeys: false,
+    intAsBigInt: true,
+    merge: true,
+    lineCounter: lines,
+    customTags: (tags) => [words, octal, ...tags],
+  })
   const [error] = document.errors
   if (error) throw new JsonSyntaxError(`error converting YAML to JSON: yaml: ${error.message.split('\n')[0]}`, error.pos[0])
   const duplicates: string[] = []

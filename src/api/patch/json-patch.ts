@@ -73,8 +73,8 @@ function replace(document: Json, path: string, value: Json): Json {
   if (path === '') return value
   return change(document, path, (container, step) => {
     if (Array.isArray(container)) container[indexOf(container, step, { end: false })] = value
-    else if (Object.hasOwn(container, step)) setField(container, step, value)
-    else throw cannot(`jsonpatch: replace operation does not apply: path ${JSON.stringify(path)} does not exist`)
+    // RFC 6902 wants the field to be there; Kubernetes does not ask.
+    else setField(container, step, value)
   })
 }
 
@@ -100,12 +100,10 @@ function applyOne(document: Json, operation: JsonPatchOperation): Json {
     case 'copy':
       return add(document, path, cloneJson(read(document, pointer(from), from)))
     case 'test': {
-      let found: Json | undefined
-      try {
-        found = read(document, pointer(path), path)
-      } catch {
-        found = undefined
-      }
+      const steps = pointer(path)
+      const container = read(document, steps.slice(0, -1), path)
+      const last = steps.at(-1)
+      const found = last === undefined ? document : isObject(container) ? getField(container, last) : read(container, [last], path)
       // A field that is not there equals null.
       if (!equalJson(found ?? null, operation.value ?? null)) throw cannot(`jsonpatch: testing path ${path} value failed`)
       return document

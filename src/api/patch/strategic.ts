@@ -33,28 +33,43 @@ function mergeObjects(original: JsonObject, patch: JsonObject, schema: Schema | 
   if (directive !== undefined) {
     if (directive === 'delete') return {}
     if (directive === 'replace') {
-      const { $patch: _, ...rest } = patch
-      return cloneJson(rest)
+      return withoutDirectives(patch) as JsonObject
     }
-    if (directive !== 'merge') throw bad(`unknown patch type: ${JSON.stringify(directive)} found in the patch`)
+    throw bad(`unknown patch type: ${String(directive)} in map`)
   }
   const result: JsonObject = {}
   const retained = patch[RETAIN]
   if (retained !== undefined && (!Array.isArray(retained) || !retained.every((key) => typeof key === 'string')))
     throw bad('$retainKeys must be a list of strings')
+  // What is kept must name everything that the patch sets.
+  const set = Object.entries(patch).filter(([name, change]) => change !== null && change !== undefined && !isDirective(name))
+  if (retained && set.some(([name]) => !(retained as string[]).includes(name))) throw bad('invalid patch format of retainKeys')
   for (const [name, value] of Object.entries(original))
-    if (value !== undefined && (!retained || (retained as string[]).includes(name) || patch[name] === null)) setField(result, name, value)
-  deleteFromLists(result, patch)
+    if (value !== undefined && (!retained || (retained as string[]).includes(name))) setField(result, name, value)
   for (const [name, change] of Object.entries(patch)) {
-    if (change === undefined || name === '$patch' || name === RETAIN || name.startsWith(DELETE_FROM) || name.startsWith(ORDER)) continue
+    if (change === undefined || isDirective(name)) continue
     if (change === null) {
       delete result[name]
       continue
     }
     setField(result, name, mergeField(getField(result, name), change, { patch, name, rules: rulesOf(schema, name) }))
   }
+  deleteFromLists(result, patch)
   reorderLists(result, original, patch, schema)
   return result
+}
+
+const isDirective = (name: string): boolean =>
+  name === '$patch' || name === RETAIN || name.startsWith(DELETE_FROM) || name.startsWith(ORDER)
+
+/** A copy that says what is, not what to do. */
+function withoutDirectives(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withoutDirectives)
+  if (!isObject(value)) return value
+  const copy: JsonObject = {}
+  for (const [name, field] of Object.entries(value))
+    if (field !== undefined && !isDirective(name)) setField(copy, name, withoutDirectives(field))
+  return copy
 }
 
 /** Deletions and orders may come without the list itself in the patch. */
@@ -83,8 +98,21 @@ function reorderLists(result: JsonObject, original: JsonObject, patch: JsonObjec
     const { schema: fieldSchema } = rulesOf(schema, field)
     const mergeKey = fieldSchema?.type === 'list' ? fieldSchema.mergeKey : ''
     const before = getField(original, field)
+    checkOrder(getField(patch, field), order, mergeKey, name)
     setField(result, field, inOrder(list, order, Array.isArray(before) ? before : [], mergeKey))
   }
+}
+
+/** The patch's own items must come in the order that it asks for. */
+function checkOrder(change: Json | undefined, order: readonly Json[], mergeKey: string, name: string): void {
+  if (!Array.isArray(change) || order.length === 0) return
+  const wanted = change.filter((item) => !(isObject(item) && item.$patch !== undefined))
+  let next = 0
+  for (const item of order) if (next < wanted.length && identity(item, mergeKey) === identity(wanted[next] as Json, mergeKey)) next++
+  if (next < wanted.length)
+    throw bad(
+      `The order in patch list:\n${JSON.stringify(wanted)}\n doesn't match ${ORDER.slice(0, -1)} list:\n${JSON.stringify(order)}\n (${name})`,
+    )
 }
 
 const identity = (item: Json, mergeKey: string): string => JSON.stringify(mergeKey && isObject(item) ? (item[mergeKey] ?? null) : item)
@@ -138,7 +166,7 @@ function mergeField(original: Json | undefined, change: Json, place: FieldPlace)
 
 /** An object that is new: directives in it have nothing to act on. */
 function stripDirectives(value: JsonObject, schema: Schema | undefined): JsonObject {
-  return mergeObjects({}, value.$patch === 'replace' || value.$patch === 'merge' ? { ...value, $patch: 'merge' } : value, schema)
+  return value.$patch === undefined ? mergeObjects({}, value, schema) : (withoutDirectives(value) as JsonObject)
 }
 
 function replaceList(original: Json | undefined, change: readonly Json[], list: ListSchema | undefined): Json[] {
@@ -154,7 +182,7 @@ function mergeLists(original: readonly Json[], change: readonly Json[], list: Li
   if (!mergeKey) {
     const result = [...original]
     for (const item of change) if (!result.some((known) => equalJson(known, item))) result.push(cloneJson(item))
-    return result
+    return inOrder(result, change, original, '')
   }
   if (change.some((item) => isObject(item) && item.$patch === 'replace')) {
     return change
@@ -179,5 +207,6 @@ function mergeLists(original: readonly Json[], change: readonly Json[], list: Li
     if (known !== undefined && isObject(known)) result[at] = mergeObjects(known, item, itemSchema)
     else result.push(stripDirectives(item, itemSchema))
   }
-  return result
+  const order = change.filter((item) => !(isObject(item) && item.$patch === 'delete'))
+  return inOrder(result, order, original, mergeKey)
 }
