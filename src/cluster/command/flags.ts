@@ -125,6 +125,7 @@ export const upFlags = {
     value: 'FILE',
     bare: join(homedir(), '.kube/config'),
   },
+  demo: { type: 'boolean', help: 'show what the cluster does: images, a rollout under load, and back; needs no network' },
   timeout: { type: 'number', help: 'seconds to wait for the node to be Ready', default: 60 },
 } as const satisfies FlagSpecs
 

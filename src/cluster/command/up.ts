@@ -1,6 +1,7 @@
 // `knarr up`, `down`, `init`, `reset`: clusters on this machine.
 import { type Command, type FlagSpecs, type Flags, parseFlags, silentLog, systemClock, systemRandom, UsageError } from '../../lib/index.js'
 import { mergeKubeconfig, readKubeconfig, writeKubeconfig } from '../../pki/index.js'
+import { demo } from '../demo.js'
 import { readFileIfPresent, writeFileAtomic } from '../files.js'
 import { down, init, type UpOptions, up } from '../up.js'
 import { agentFlags, agentOptions, common, passOn, requireRoot, serverFlags, serverOptions, upFlags, usage } from './flags.js'
@@ -16,7 +17,9 @@ export const upCommand: Command = {
     if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
     requireRoot()
     const options = setUp(flags, given)
-    await up(options, io, { clock: systemClock, random: systemRandom, log: silentLog })
+    const context = { clock: systemClock, random: systemRandom, log: silentLog }
+    await up(options, io, context)
+    if (flags.demo) await demo(options.server.adminConf, options.server.advertiseAddress, io, context)
     if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'])
     return 0
   },
