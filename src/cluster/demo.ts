@@ -172,8 +172,8 @@ export async function demo(adminConf: string, nodeAddress: string, io: CommandIo
       (await client.list(Pod, { namespace: key.namespace, labelSelector: `app=${NAME}` })).items.length === 3 ? true : undefined,
     )
     list.note('\nkubectl get all:\n')
-    for (const kind of [Pod, Service, Deployment, ReplicaSet])
-      io.stdout.write(`${await tableOf(client, kind, { namespace: 'default', prefix: true })}\n`)
+    const kinds: readonly Kind[] = [Pod, Service, Deployment, ReplicaSet].map((kind) => kind as unknown as Kind)
+    for (const kind of kinds) io.stdout.write(`${await tableOf(client, kind, { namespace: 'default', prefix: true })}\n`)
   } finally {
     await close()
   }
