@@ -1,5 +1,17 @@
 // Leases on disk: one file per address, holding who has it. The layout is that of the reference host-local, so both can share a folder.
-import { closeSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, hasErrno, keyedLock, sleep } from '../../lib/index.js'
 import { formatIp, type IpBytes, parseIp, tryLock } from '../../sys/index.js'
@@ -75,10 +87,16 @@ export class Leases {
     }
   }
 
+  /** Written in place: replacing a file makes some file systems flush it, and a hint is not worth that. Torn, it is read as none. */
   setLast(set: number, ip: IpBytes): void {
-    const temporary = join(this.folder, `.last.${process.pid}`)
-    writeFileSync(temporary, formatIp(ip), { mode: 0o600 })
-    renameSync(temporary, join(this.folder, `last_reserved_ip.${set}`))
+    const text = formatIp(ip)
+    const fd = openSync(join(this.folder, `last_reserved_ip.${set}`), constants.O_WRONLY | constants.O_CREAT, 0o600)
+    try {
+      writeSync(fd, text, 0)
+      ftruncateSync(fd, Buffer.byteLength(text))
+    } finally {
+      closeSync(fd)
+    }
   }
 }
 
