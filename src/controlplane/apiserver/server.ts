@@ -35,6 +35,7 @@ import { namespaceHooks } from './kinds/namespaces.js'
 import { aggregateRoles } from './kinds/roles.js'
 import { publishSelf, serviceHooks } from './kinds/services.js'
 import type { ApiServer, ApiServerOptions } from './options.js'
+import { pooledRandom } from './pooled-random.js'
 import { type Backend, createReader } from './registry/backend.js'
 import { createDeleter } from './registry/deletion.js'
 import { createFeed } from './registry/feed.js'
@@ -55,7 +56,8 @@ const HISTORY_MS = 5 * 60_000
 
 /** Starts the API over `options.store`; resolves when it can answer. */
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { clock, random, log } = options
+  const { clock, log } = options
+  const random = pooledRandom(options.random)
   const store = options.encryption?.length ? encryptingStore(options.store, { keys: options.encryption, random }) : options.store
   const abort = new AbortController()
   const watches = new Set<() => void>()

@@ -2,8 +2,11 @@
 import type { Clock, HttpResponse } from '../../../lib/index.js'
 import type { Filter } from './context.js'
 import { PushBody } from './push-body.js'
+import type { RequestInfo } from './request-info.js'
 
 const BUCKETS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60]
+
+const MOST_SERIES = 5000
 
 type Labels = Readonly<Record<string, string>>
 
@@ -25,29 +28,39 @@ export interface Metrics {
   render(): Promise<HttpResponse>
 }
 
-interface Histogram {
-  readonly counts: number[]
+/** One verb on one resource. */
+interface Series {
+  readonly labels: string
+  /** By code and dry run. */
+  readonly counts: Map<string, number>
+  readonly buckets: number[]
   sum: number
   count: number
 }
 
 export function createMetrics(clock: Clock): Metrics {
-  const requests = new Map<string, number>()
-  const durations = new Map<string, Histogram>()
+  const all = new Map<string, Series>()
   const gauges: { name: string; help: string; read: Parameters<Metrics['gauge']>[2] }[] = []
   let inflight = { readOnly: 0, mutating: 0 }
   let watches = 0
 
-  const observe = (labels: string, seconds: number): void => {
-    let histogram = durations.get(labels)
-    if (!histogram) {
-      histogram = { counts: BUCKETS.map(() => 0), sum: 0, count: 0 }
-      durations.set(labels, histogram)
+  const seriesOf = (info: RequestInfo, scope: string): Series => {
+    const { group, resource, subresource, verb, version } = info
+    const key = `${verb} ${scope} ${group} ${version} ${resource} ${subresource}`
+    let series = all.get(key)
+    if (!series) {
+      const labels = labelText({ group, resource, scope, subresource, verb: verb.toUpperCase(), version })
+      series = { labels, counts: new Map(), buckets: BUCKETS.map(() => 0), sum: 0, count: 0 }
+      // What nobody serves is counted as one: paths are the client's invention.
+      if (all.size < MOST_SERIES) all.set(key, series)
     }
-    const { counts } = histogram
-    for (let i = BUCKETS.length - 1; i >= 0 && seconds <= (BUCKETS[i] as number); i--) counts[i] = (counts[i] ?? 0) + 1
-    histogram.sum += seconds
-    histogram.count++
+    return series
+  }
+  const observe = (series: Series, seconds: number): void => {
+    const { buckets } = series
+    for (let i = BUCKETS.length - 1; i >= 0 && seconds <= (BUCKETS[i] as number); i--) buckets[i] = (buckets[i] ?? 0) + 1
+    series.sum += seconds
+    series.count++
   }
 
   const filter: Filter = async (context, next) => {
@@ -64,17 +77,11 @@ export function createMetrics(clock: Clock): Metrics {
     } finally {
       inflight = { ...inflight, [kind]: inflight[kind] - 1 }
       const scope = !info.isResource ? '' : info.name ? 'resource' : info.namespace ? 'namespace' : 'cluster'
-      const labels = labelText({
-        group: info.group,
-        resource: info.resource,
-        scope,
-        subresource: info.subresource,
-        verb: info.verb.toUpperCase(),
-        version: info.version,
-      })
-      const counted = `code="${code}",dry_run="${context.info.query.get('dryRun') ?? ''}",${labels}`
-      requests.set(counted, (requests.get(counted) ?? 0) + 1)
-      if (info.verb !== 'watch') observe(labels, (clock.monotonic() - start) / 1000)
+      const series = seriesOf(info, scope)
+      const dryRun = info.query.get('dryRun') ?? ''
+      const counter = `${code} ${dryRun}`
+      series.counts.set(counter, (series.counts.get(counter) ?? 0) + 1)
+      if (info.verb !== 'watch') observe(series, (clock.monotonic() - start) / 1000)
     }
   }
 
@@ -85,11 +92,17 @@ export function createMetrics(clock: Clock): Metrics {
       const lines: string[] = []
       const head = (name: string, type: string, help: string): void => void lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
       head('apiserver_request_total', 'counter', 'Requests by verb, group, version, resource, scope and HTTP code.')
-      for (const [labels, count] of requests) lines.push(`apiserver_request_total{${labels}} ${count}`)
+      for (const { labels, counts } of all.values()) {
+        for (const [counter, count] of counts) {
+          const [code = '', dryRun = ''] = counter.split(' ')
+          lines.push(`apiserver_request_total{code="${code}",dry_run="${dryRun}",${labels}} ${count}`)
+        }
+      }
       head('apiserver_request_duration_seconds', 'histogram', 'Time to answer, watches not counted.')
-      for (const [labels, { counts, sum, count }] of durations) {
-        for (const [i, bound] of BUCKETS.entries())
-          lines.push(`apiserver_request_duration_seconds_bucket{${labels},le="${bound}"} ${counts[i] ?? 0}`)
+      for (const { labels, buckets, sum, count } of all.values()) {
+        for (const [i, bound] of BUCKETS.entries()) {
+          lines.push(`apiserver_request_duration_seconds_bucket{${labels},le="${bound}"} ${buckets[i] ?? 0}`)
+        }
         lines.push(`apiserver_request_duration_seconds_bucket{${labels},le="+Inf"} ${count}`)
         lines.push(
           `apiserver_request_duration_seconds_sum{${labels}} ${sum}`,

@@ -45,13 +45,16 @@ export function rememberedObject(entry: Entry): Resource {
   return object
 }
 
+export function readAttributes(type: ResourceType, object: Resource): Attributes {
+  const fields = new Map<string, string>()
+  for (const [path, read] of type.selectableFields) fields.set(path, read(object))
+  return { labels: object.metadata.labels ?? {}, fields }
+}
+
 /** What selectors look at, without keeping the object. */
 export function attributesOf(type: ResourceType, entry: Entry): Attributes {
   if (entry.attributes) return entry.attributes
-  const object = decodeEntry(type, entry)
-  const fields = new Map<string, string>()
-  for (const [path, read] of type.selectableFields) fields.set(path, read(object))
-  entry.attributes = { labels: object.metadata.labels ?? {}, fields }
+  entry.attributes = readAttributes(type, decodeEntry(type, entry))
   return entry.attributes
 }
 

@@ -50,6 +50,11 @@ export function splitKey(prefix: string, key: string): { readonly namespace: str
   return slash < 0 ? { namespace: '', name: rest } : { namespace: rest.slice(0, slash), name: rest.slice(slash + 1) }
 }
 
+/** Attributes of objects that this process writes, known before their bytes come back from the store. */
+const known = new WeakMap<Uint8Array, Attributes>()
+
+export const noteAttributes = (stored: Uint8Array, attributes: Attributes): void => void known.set(stored, attributes)
+
 /** undefined for bytes that are no object: damaged, or encrypted with a key that is not in the ring. */
 export function tryEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry | undefined {
   try {
@@ -61,7 +66,8 @@ export function tryEntry(prefix: string, key: string, stored: Uint8Array, revisi
 
 export function makeEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry {
   const { namespace, name } = splitKey(prefix, key)
-  return { key, namespace, name, revision, bytes: stampRevision(stored, revision) }
+  const attributes = known.get(stored)
+  return { key, namespace, name, revision, bytes: stampRevision(stored, revision), ...(attributes && { attributes }) }
 }
 
 /** The same object as it is reported when it goes: at the revision of its deletion. */

@@ -1,8 +1,8 @@
 // Objects to keys and back: the only place that writes to the store.
 import { encodeJson, type JsonObject, type Resource, type ResourceType } from '../../../api/index.js'
 import type { Store } from '../../../store/index.js'
-import { type Backend, decodeEntry, keyFor } from './backend.js'
-import { type Entry, makeEntry } from './entry.js'
+import { type Backend, decodeEntry, keyFor, readAttributes } from './backend.js'
+import { type Entry, makeEntry, noteAttributes } from './entry.js'
 import { ROOT } from './feed.js'
 import type { Companions } from './hooks.js'
 
@@ -10,7 +10,9 @@ import type { Companions } from './hooks.js'
 export function encodeStored(type: ResourceType, object: JsonObject): Uint8Array {
   const { kind, apiVersion, metadata, ...rest } = type.conversion ? type.conversion.toStored(object) : object
   const { resourceVersion: _, ...meta } = metadata as JsonObject
-  return encodeJson({ kind, apiVersion, metadata: meta, ...rest })
+  const bytes = encodeJson({ kind, apiVersion, metadata: meta, ...rest })
+  if (!type.conversion) noteAttributes(bytes, readAttributes(type, object as unknown as Resource))
+  return bytes
 }
 
 export interface StoredObject {
