@@ -1,5 +1,6 @@
 // Requests about resources: which verb, which kind, which door.
 import {
+  applyConfiguration,
   applyJsonPatch,
   applyMergePatch,
   applyStrategicPatch,
@@ -20,7 +21,6 @@ import { bodyBytes, contentType, parseBody, readObject, type WriteQuery, writeQu
 import type { RequestContext } from './http/context.js'
 import { presentList, presentObject, watchPresentation } from './http/present.js'
 import { answer, jsonBytes } from './http/respond.js'
-import { applyConfiguration } from './interim.js'
 import { type Backend, keyFor } from './registry/backend.js'
 import type { Deleter, DeletionOptions } from './registry/deletion.js'
 import { listEntries, parseRevision, waitForRevision } from './registry/list.js'

@@ -1,6 +1,5 @@
 // The kinds that are served: the table's, and those that CustomResourceDefinitions describe.
-import { CustomResourceDefinition, findResource, type ResourceType, resourceTypes } from '../../api/index.js'
-import { customResources } from './interim.js'
+import { CustomResourceDefinition, customResources, findResource, type ResourceType, resourceTypes } from '../../api/index.js'
 import type { TypeRegistry } from './registry/backend.js'
 import { rememberedObject } from './registry/backend.js'
 import type { Feed } from './registry/feed.js'

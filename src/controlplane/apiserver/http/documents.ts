@@ -1,8 +1,9 @@
 // What is no resource: discovery, OpenAPI, version, health, metrics, keys of tokens.
+
 import { createHash } from 'node:crypto'
+import { discoveryDocuments, openApiV2, openApiV3, type ResourceType } from '../../../api/index.js'
 import type { HttpHeaders, HttpResponse } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
-import { discoveryDocuments, openApiV2, openApiV3 } from '../interim.js'
 import type { TypeRegistry } from '../registry/backend.js'
 import { noSuchMethod, noSuchResource } from '../resources.js'
 import { VERSION } from '../version.js'
@@ -56,6 +57,10 @@ function discoveryForm(accept: string | undefined): 'v2' | 'v2beta1' | 'legacy' 
   return undefined
 }
 
+/** The protobuf form of OpenAPI v2 is not made: a client that takes only that is told. */
+const takesJson = (accept: string | undefined): boolean =>
+  !accept?.trim() || parseAccept(accept).some(({ type }) => JSON_WORDS.includes(type))
+
 function cached({ request }: RequestContext, { body, hash }: Document, headers: HttpHeaders = {}): HttpResponse {
   const etag = `"${hash}"`
   if (request.headers['if-none-match'] === etag) return { status: 304, headers: { etag }, body: new Uint8Array(0) }
@@ -83,12 +88,23 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
     }
   })
   const v2 = remembered(types, () => document(openApiV2(types.all(), VERSION.gitVersion)))
+  // Each document is made when it is asked for: together they are megabytes that few clients want.
   const v3 = remembered(types, () => {
-    const documents = new Map([...openApiV3(types.all(), VERSION.gitVersion)].map(([path, value]) => [path, document(value)]))
-    const paths = Object.fromEntries(
-      [...documents].map(([path, { hash }]) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }]),
-    )
-    return { documents, index: document({ paths }) }
+    const groups = new Map<string, ResourceType[]>()
+    for (const type of types.all()) {
+      const path = type.group ? `apis/${type.group}/${type.version}` : `api/${type.version}`
+      groups.set(path, [...(groups.get(path) ?? []), type])
+    }
+    const made = new Map<string, Document>()
+    const hash = createHash('sha256').update(`${VERSION.gitVersion} ${types.generation}`).digest('hex').toUpperCase()
+    const paths = Object.fromEntries([...groups.keys()].map((path) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }]))
+    const get = (path: string): Document | undefined => {
+      const members = groups.get(path)
+      if (!members || made.has(path)) return made.get(path)
+      for (const [name, value] of openApiV3(members, VERSION.gitVersion)) made.set(name, document(value))
+      return made.get(path)
+    }
+    return { get, index: document({ paths }) }
   })
 
   const discover = (context: RequestContext, path: string): HttpResponse | undefined => {
@@ -132,6 +148,7 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
       case '/metrics':
         return metrics.render()
       case '/openapi/v2':
+        if (!takesJson(request.headers.accept)) throw notAcceptable()
         return cached(context, v2())
       case '/openapi/v3':
         return cached(context, v3().index)
@@ -143,7 +160,7 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
     const discovered = discover(context, bare)
     if (discovered) return discovered
     if (bare.startsWith('/openapi/v3/')) {
-      const found = v3().documents.get(bare.slice('/openapi/v3/'.length))
+      const found = v3().get(bare.slice('/openapi/v3/'.length))
       if (found) return cached(context, found)
     }
     throw noSuchResource()

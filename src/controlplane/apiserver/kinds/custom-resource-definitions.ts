@@ -1,8 +1,13 @@
 // CustomResourceDefinitions: their names are claimed, they are established, and their objects go with them.
-import { CustomResourceDefinition, type CustomResourceDefinitionCondition, type JsonObject, resourceTypes } from '../../../api/index.js'
+import {
+  CustomResourceDefinition,
+  type CustomResourceDefinitionCondition,
+  customResources,
+  type JsonObject,
+  resourceTypes,
+} from '../../../api/index.js'
 import { explain, isStatus, rfc3339 } from '../../../lib/index.js'
 import { systemRequest, typeFor } from '../bootstrap.js'
-import { customResources } from '../interim.js'
 import { type Backend, rememberedObject } from '../registry/backend.js'
 import type { Deleter } from '../registry/deletion.js'
 import type { Writer } from '../registry/writer.js'

@@ -9,13 +9,13 @@ import {
   prepareUpdate,
   type Resource,
   type ResourceType,
+  trackUpdate,
   validateCreate,
   validateUpdate,
 } from '../../../api/index.js'
 import { ApiError, nameSuffix, rfc3339, uuid } from '../../../lib/index.js'
 import type { Admission, AdmissionRequest } from '../admission/plugin.js'
 import type { User } from '../http/context.js'
-import { trackUpdate } from '../interim.js'
 import { type Backend, keyFor } from './backend.js'
 import { type Entry, makeEntry } from './entry.js'
 import { leaseProvider } from './event-leases.js'

@@ -1,0 +1,177 @@
+// Real kubectl, every version on the machine, over a real socket.
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type Served, serveApi } from './tls.js'
+
+const FOLDERS = ['/usr/lib/google-cloud-sdk/bin', '/usr/bin', '/usr/local/bin']
+
+/** `kubectl.1.27` and so on; plain `kubectl` where there is nothing else. */
+function kubectls(): { readonly version: string; readonly path: string }[] {
+  const found = FOLDERS.filter((folder) => existsSync(folder)).flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => /^kubectl(\.1\.\d+)?$/.test(name))
+      .map((name) => join(folder, name)),
+  )
+  const versioned = found.filter((path) => /\d$/.test(path))
+  return (versioned.length > 0 ? versioned : found.slice(0, 1)).map((path) => ({
+    path,
+    version: /kubectl\.(.*)$/.exec(path)?.[1] ?? 'one',
+  }))
+}
+
+interface Result {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+type Kubectl = (...words: string[]) => Promise<Result>
+
+const kubectlOf =
+  (path: string, config: string, namespace: string): Kubectl =>
+  (...words) =>
+    new Promise((resolve) => {
+      const child = execFile(
+        path,
+        ['--kubeconfig', config, '-n', namespace, ...words],
+        { timeout: 60_000, env: { ...process.env, HOME: '/nonexistent' } },
+        (error, stdout, stderr) =>
+          resolve({ code: error ? (typeof error.code === 'number' ? error.code : 1) : 0, out: stdout, err: stderr }),
+      )
+      child.stdin?.end()
+    })
+
+const DEPLOYMENT = `apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  labels: {app: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: nginx:1
+        ports: [{containerPort: 80}]
+`
+
+async function basics(t: Test, kubectl: Kubectl, api: Served, version: string, namespace: string): Promise<void> {
+  const ok = async (words: string[], pattern: RegExp): Promise<void> => {
+    const result = await kubectl(...words)
+    t.equal(result.code, 0, `${words.join(' ')}: ${result.err}`)
+    t.match(result.out, pattern, words.join(' '))
+  }
+  await ok(['create', 'namespace', namespace], /created/)
+  await api.ask('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name: 'default' },
+  })
+  await ok(['run', 'one', '--image=busybox', '--labels=a=b'], /pod\/one created/)
+  await ok(['get', 'pods', '-o', 'wide'], /NAME +READY +STATUS +RESTARTS +AGE +IP +NODE.*\none +0\/1 +Pending/)
+  await ok(['get', 'pod', 'one', '-o', 'jsonpath={.spec.containers[0].image}'], /^busybox$/)
+  await ok(['describe', 'pod', 'one'], /Image: +busybox/)
+  await ok(['create', 'configmap', 'cm', '--from-literal=k=v'], /created/)
+  await ok(['label', 'pod', 'one', 'c=d'], /labeled/)
+  await ok(['annotate', 'pod', 'one', 'x=y'], /annotated?/)
+  await ok(['get', 'pods', '-l', 'a=b,c=d', '-o', 'name'], /^pod\/one$/m)
+  await ok(['get', 'pods', '--field-selector', 'metadata.name=two', '-o', 'name'], /^$/)
+  const file = join(api.path, `web-${version}.yaml`)
+  writeFileSync(file, DEPLOYMENT)
+  await ok(['apply', '-f', file], /deployment.apps\/web created/)
+  writeFileSync(file, DEPLOYMENT.replace('nginx:1', 'nginx:2'))
+  await ok(['apply', '-f', file], /configured/)
+  await ok(['scale', 'deployment', 'web', '--replicas=5'], /scaled/)
+  await ok(['get', 'deployment', 'web', '-o', 'jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}'], /^5 nginx:2$/)
+  await ok(['auth', 'can-i', 'create', 'pods'], /^yes/)
+  await ok(['delete', 'pod', 'one', '--wait'], /deleted/)
+  const gone = await kubectl('get', 'pod', 'one')
+  t.equal(gone.code, 1)
+  t.match(gone.err, /Error from server \(NotFound\): pods "one" not found/)
+}
+
+async function rest(t: Test, kubectl: Kubectl, api: Served, path: string): Promise<void> {
+  const run = async (words: string[], pattern: RegExp, code = 0): Promise<Result> => {
+    const result = await kubectl(...words)
+    t.equal(result.code, code, `${words.join(' ')}: ${result.out}${result.err}`)
+    t.match(`${result.out}${result.err}`, pattern, words.join(' '))
+    return result
+  }
+  await run(['version', '-o', 'json'], /"gitVersion": "v1\.37\.\d+\+knarr"/)
+  await run(['api-resources'], /deployments +deploy +apps\/v1 +true +Deployment/)
+  await run(['api-versions'], /^networking\.k8s\.io\/v1$/m)
+  await run(['create', 'deployment', 'd', '--image=nginx', '--replicas=2'], /created/)
+  await run(['set', 'image', 'deployment/d', 'nginx=nginx:3'], /image updated/)
+  await run(['patch', 'deployment', 'd', '-p', '{"spec":{"replicas":3}}'], /patched/)
+  await run(['patch', 'deployment', 'd', '--type=merge', '-p', '{"metadata":{"labels":{"m":"1"}}}'], /patched/)
+  await run(['patch', 'deployment', 'd', '--type=json', '-p', '[{"op":"replace","path":"/spec/replicas","value":4}]'], /patched/)
+  await run(['get', 'deployment', 'd', '-o', 'jsonpath={.spec.replicas} {.metadata.labels.m}'], /^4 1$/)
+  await run(['expose', 'deployment', 'd', '--port=80'], /exposed/)
+  await run(['get', 'service', 'd'], /ClusterIP +10\.96\./)
+  await run(['create', 'secret', 'generic', 's', '--from-literal=p=w'], /created/)
+  await run(['get', 'secret', 's', '-o', 'jsonpath={.data.p}'], /^dw==$/)
+  await run(['create', 'role', 'reader', '--verb=get,list', '--resource=pods'], /created/)
+  await run(['create', 'rolebinding', 'reader', '--role=reader', '--user=bob'], /created/)
+  await run(['auth', 'can-i', 'list', 'pods', '--as=bob'], /^yes/)
+  await run(['auth', 'can-i', 'delete', 'pods', '--as=bob'], /^no/, 1)
+  await run(['auth', 'can-i', '--list', '--as=bob'], /pods +\[\] +\[\] +\[get list\]/)
+  await run(['create', 'token', 'default'], /^ey[\w-]+\.[\w-]+\.[\w-]+$/m)
+  await run(['get', 'all'], /deployment\.apps\/d/)
+  await run(['get', '--raw', '/readyz'], /^ok$/)
+  await run(['logs', 'nobody'], /pods "nobody" not found/, 1)
+  await run(['create', 'quota', 'q', '--hard=pods=3'], /created/)
+  await run(['wait', '--for=jsonpath={.spec.replicas}=4', 'deployment/d', '--timeout=20s'], /condition met/)
+  await run(['get', 'configmap', 'missing', '--ignore-not-found'], /^$/)
+  await run(['delete', 'deployment,service', '--all'], /deleted/)
+  const bob = kubectlOf(path, await api.configFor('bob'), 'rest')
+  const refused = await bob('delete', 'pod', 'x')
+  t.match(
+    refused.err,
+    /Error from server \(Forbidden\): pods "x" is forbidden: User "bob" cannot delete resource "pods" in API group "" in the namespace "rest"/,
+  )
+  t.match((await bob('get', 'pods')).err, /No resources found/)
+}
+
+const found = kubectls()
+if (found.length === 0) t.plan(0, 'no kubectl on this machine')
+else {
+  void t.test('kubectl', async (t) => {
+    const api = await serveApi(t)
+    for (const { path, version } of found) {
+      await t.test(`kubectl ${version}`, async (t) => {
+        const namespace = `v${version.replaceAll('.', '-')}`
+        await basics(t, kubectlOf(path, api.kubeconfig, namespace), api, version, namespace)
+      })
+    }
+    const newest = found.at(-1)
+    if (newest) {
+      await t.test(`the newest, kubectl ${newest.version}, does the rest`, async (t) => {
+        await api.ask('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'rest' } })
+        await api.ask('POST', '/api/v1/namespaces/rest/serviceaccounts', {
+          apiVersion: 'v1',
+          kind: 'ServiceAccount',
+          metadata: { name: 'default' },
+        })
+        await rest(t, kubectlOf(newest.path, api.kubeconfig, 'rest'), api, newest.path)
+      })
+      await t.test('get -w tells of changes as they happen', async (t) => {
+        const kubectl = kubectlOf(newest.path, api.kubeconfig, 'default')
+        const watching = kubectl('get', 'configmaps', '-w', '--request-timeout=4s', '-o', 'name')
+        for (let i = 0; i < 20; i++) {
+          await api.ask('POST', '/api/v1/namespaces/default/configmaps', {
+            apiVersion: 'v1',
+            kind: 'ConfigMap',
+            metadata: { generateName: `seen-${i}-` },
+          })
+          await new Promise((resolve) => setTimeout(resolve, 100))
+        }
+        t.match((await watching).out, /configmap\/seen-19-/)
+      })
+    }
+  })
+}
