@@ -43,6 +43,8 @@ function remembered<T>(types: TypeRegistry, make: () => T): () => T {
   }
 }
 
+const OPENAPI_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
+
 const JSON_WORDS = ['application/json', 'application/*', '*/*']
 
 /** Which of the forms of discovery the client takes first; undefined for none. */
@@ -57,7 +59,6 @@ function discoveryForm(accept: string | undefined): 'v2' | 'v2beta1' | 'legacy' 
   return undefined
 }
 
-/** The protobuf form of OpenAPI v2 is not made: a client that takes only that is told. */
 const takesJson = (accept: string | undefined): boolean =>
   !accept?.trim() || parseAccept(accept).some(({ type }) => JSON_WORDS.includes(type))
 
@@ -88,6 +89,11 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
     }
   })
   const v2 = remembered(types, () => document(openApiV2(types.all(), VERSION.gitVersion)))
+  const v2Protobuf = remembered(types, async () => {
+    const { encodeOpenApiV2 } = await import('./openapi-protobuf.js')
+    const body = encodeOpenApiV2(openApiV2(types.all(), VERSION.gitVersion))
+    return { body, hash: createHash('sha512').update(body).digest('hex').toUpperCase() }
+  })
   // Each document is made when it is asked for: together they are megabytes that few clients want.
   const v3 = remembered(types, () => {
     const groups = new Map<string, ResourceType[]>()
@@ -148,8 +154,9 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
       case '/metrics':
         return metrics.render()
       case '/openapi/v2':
-        if (!takesJson(request.headers.accept)) throw notAcceptable()
-        return cached(context, v2())
+        if (takesJson(request.headers.accept)) return cached(context, v2())
+        if (!request.headers.accept?.includes('proto-openapi')) throw notAcceptable()
+        return cached(context, await v2Protobuf(), { 'content-type': OPENAPI_PROTOBUF })
       case '/openapi/v3':
         return cached(context, v3().index)
       case '/openid/v1/jwks':
