@@ -1,6 +1,6 @@
 // Garbage collection: what no name, no snapshot and no living lease reaches is deleted; under disk pressure names go too, oldest first.
 import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Core } from './core.js'
 import { fullPercent } from './disk.js'
 import { removeTree } from './layer-paths.js'
@@ -62,10 +62,15 @@ function sweep(core: Core, roots: Roots, held: ReadonlySet<string>): Swept {
     }
     lock.release()
   }
-  for (const name of readdirSync(core.paths.temporary)) {
-    const path = join(core.paths.temporary, name)
+  // A name that was being written when its process died leaves its new file beside the old one.
+  const halfNames = readdirSync(core.paths.names).filter((name) => !name.endsWith('.json'))
+  const halfDone = [
+    ...halfNames.map((name) => join(core.paths.names, name)),
+    ...readdirSync(core.paths.temporary).map((name) => join(core.paths.temporary, name)),
+  ]
+  for (const path of halfDone) {
     const stat = statSync(path, { throwIfNoEntry: false })
-    if (stat && !held.has(name) && core.clock.now() - stat.mtimeMs > TEMPORARY_GRACE_MS) removeTree(path)
+    if (stat && !held.has(basename(path)) && core.clock.now() - stat.mtimeMs > TEMPORARY_GRACE_MS) removeTree(path)
   }
   return { removedBlobs, removedLayers, freedBytes }
 }

@@ -200,7 +200,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     export: (references, target, { format = 'docker' } = {}) => exportImages(core, references, target, { format, inspect }),
     async gc(gcOptions = {}) {
       const result = await collect(core, gcOptions, snapshot)
-      await settleOnDisk()
+      if (options.flush !== false) await settleOnDisk()
       return result
     },
     async usage() {

@@ -8,6 +8,8 @@ import type { ImageStore } from '../../src/image/index.js'
 import { folder, makeTar, needs, openStore } from './fixture.js'
 
 const skip = needs('skopeo')
+// A shared machine may be slow; nothing here waits for long by itself.
+t.setTimeout(300_000)
 
 const skopeo = (home: string, ...args: readonly string[]): string =>
   execFileSync('skopeo', ['--insecure-policy', ...args], {
@@ -32,7 +34,7 @@ async function someImage(store: ImageStore, home: string, name: string) {
   return image
 }
 
-t.test('what we export, skopeo reads; what skopeo writes, we import', { skip }, async (t) => {
+t.test('what we export, skopeo reads; what skopeo writes, we import', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const store = openStore(t, join(home, 'store'))
   const image = await someImage(store, home, 'knarr-test/a:v1')
@@ -57,7 +59,7 @@ t.test('what we export, skopeo reads; what skopeo writes, we import', { skip }, 
   }
 })
 
-t.test('OCI layout as a folder, packed archives, several images in one', { skip }, async (t) => {
+t.test('OCI layout as a folder, packed archives, several images in one', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const store = openStore(t, join(home, 'store'))
   const one = await someImage(store, home, 'knarr-test/one')
@@ -76,7 +78,7 @@ t.test('OCI layout as a folder, packed archives, several images in one', { skip 
   t.ok(third.resolve('knarr-test/renamed'))
 })
 
-t.test('damaged archives are refused and leave nothing', { skip }, async (t) => {
+t.test('damaged archives are refused and leave nothing', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const store = openStore(t, join(home, 'store'))
   await someImage(store, home, 'knarr-test/a')

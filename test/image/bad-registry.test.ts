@@ -11,6 +11,8 @@ import { fakeImage, fakeRegistry, json, type Served, sha } from './fake-registry
 import { folder, isRoot, makeTar, openStore } from './fixture.js'
 
 const skip = isRoot ? false : 'needs root'
+// A shared machine may be slow; nothing here waits for long by itself.
+t.setTimeout(300_000)
 const quick = { tries: 3, initialMs: 1, maxMs: 5 }
 
 /** What a store holds besides its empty folders. */
@@ -21,7 +23,7 @@ function leftovers(root: string): readonly string[] {
   return inside
 }
 
-t.test('what goes wrong is said in one sentence', { skip }, async (t) => {
+t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const other = Buffer.from('something else of another length')
@@ -108,7 +110,7 @@ t.test('what goes wrong is said in one sentence', { skip }, async (t) => {
   }
 })
 
-t.test('refusals by status', { skip }, async (t) => {
+t.test('refusals by status', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const cases: Record<number, RegExp> = {
@@ -139,7 +141,7 @@ t.test('refusals by status', { skip }, async (t) => {
   await t.rejects(gone.pull('127.0.0.1:1/app:v1'), { cause: { message: /127.0.0.1:1: connection refused/ } })
 })
 
-t.test('a registry that hangs, before its answer and within it', { skip }, async (t) => {
+t.test('a registry that hangs, before its answer and within it', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const silent = await fakeRegistry(t, good.files, () => true)
@@ -162,7 +164,7 @@ t.test('a registry that hangs, before its answer and within it', { skip }, async
   t.same(leftovers(root), [])
 })
 
-t.test('a download that breaks off goes on where it was, again and again', { skip }, async (t) => {
+t.test('a download that breaks off goes on where it was, again and again', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const path = `blobs/${sha(good.layer)}`
@@ -202,7 +204,7 @@ t.test('a download that breaks off goes on where it was, again and again', { ski
   t.equal((await two.pull(`${whole.host}/app:v1`)).image.id, pulled.image.id)
 })
 
-t.test('tokens: fetched once, renewed when refused, never sent to others', { skip }, async (t) => {
+t.test('tokens: fetched once, renewed when refused, never sent to others', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   let current = 'first'
@@ -248,7 +250,7 @@ t.test('tokens: fetched once, renewed when refused, never sent to others', { ski
   })
 })
 
-t.test('mirrors come first, the registry itself last', { skip }, async (t) => {
+t.test('mirrors come first, the registry itself last', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const mirror = await fakeRegistry(t, good.files)
@@ -278,7 +280,7 @@ t.test('mirrors come first, the registry itself last', { skip }, async (t) => {
   })
 })
 
-t.test('through a proxy of the environment', { skip }, async (t) => {
+t.test('through a proxy of the environment', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const { host } = await fakeRegistry(t, good.files)
@@ -313,7 +315,7 @@ t.test('through a proxy of the environment', { skip }, async (t) => {
   await t.rejects(store.pull('other.test:5000/app:v1'), { cause: { message: /no such host|EAI_AGAIN/ } }, 'NO_PROXY is heeded')
 })
 
-t.test('a broken layer ends the others, and the blobs of one pull serve the next', { skip }, async (t) => {
+t.test('a broken layer ends the others, and the blobs of one pull serve the next', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
   const bad = gzipSync('this is not a tar, but it is long enough to be looked at by the reader of tar headers'.repeat(20))

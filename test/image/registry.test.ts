@@ -8,6 +8,8 @@ import type { ImageStore, Progress } from '../../src/image/index.js'
 import { folder, makeTar, needs, openStore, startRegistry } from './fixture.js'
 
 const skip = needs('docker-registry')
+// A shared machine may be slow; nothing here waits for long by itself.
+t.setTimeout(300_000)
 
 /** Two layers over each other: the second changes, deletes and adds. */
 async function makeImage(store: ImageStore, home: string, name: string) {
@@ -28,7 +30,7 @@ async function makeImage(store: ImageStore, home: string, name: string) {
   return image
 }
 
-t.test('what was pushed is pulled by another store, byte for byte', { skip }, async (t) => {
+t.test('what was pushed is pulled by another store, byte for byte', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const { host } = await startRegistry(t)
   const one = openStore(t, join(home, 'one'))
@@ -111,58 +113,62 @@ t.test(
   },
 )
 
-t.test('skopeo reads what we push, and we read what skopeo pushes', { skip: needs('docker-registry', 'skopeo', 'umoci') }, async (t) => {
-  const home = folder(t)
-  const { host } = await startRegistry(t)
-  const store = openStore(t, join(home, 'store'))
-  const image = await makeImage(store, home, `${host}/ours:v1`)
-  await store.push(`${host}/ours:v1`)
-  const skopeo = (...args: readonly string[]): string =>
-    execFileSync('skopeo', ['--insecure-policy', ...args], {
-      encoding: 'utf8',
-      env: { ...process.env, TMPDIR: home },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-  const inspected = JSON.parse(skopeo('inspect', '--tls-verify=false', `docker://${host}/ours:v1`)) as { Layers: string[] }
-  t.same(
-    inspected.Layers,
-    image.layers.map(({ digest }) => digest),
-  )
-  // Rewritten by skopeo into Docker's schema 2 and under another name.
-  skopeo(
-    'copy',
-    '--format',
-    'v2s2',
-    '--src-tls-verify=false',
-    '--dest-tls-verify=false',
-    `docker://${host}/ours:v1`,
-    `docker://${host}/theirs:v2`,
-  )
-  const theirs = await store.pull(`${host}/theirs:v2`)
-  t.match(theirs.image.manifest.mediaType, /docker/)
-  t.same(theirs.image.diffIds, image.diffIds)
-  t.equal(theirs.downloaded, 0, 'the layers were here already')
+t.test(
+  'skopeo reads what we push, and we read what skopeo pushes',
+  { skip: needs('docker-registry', 'skopeo', 'umoci'), timeout: 300_000 },
+  async (t) => {
+    const home = folder(t)
+    const { host } = await startRegistry(t)
+    const store = openStore(t, join(home, 'store'))
+    const image = await makeImage(store, home, `${host}/ours:v1`)
+    await store.push(`${host}/ours:v1`)
+    const skopeo = (...args: readonly string[]): string =>
+      execFileSync('skopeo', ['--insecure-policy', ...args], {
+        encoding: 'utf8',
+        env: { ...process.env, TMPDIR: home },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    const inspected = JSON.parse(skopeo('inspect', '--tls-verify=false', `docker://${host}/ours:v1`)) as { Layers: string[] }
+    t.same(
+      inspected.Layers,
+      image.layers.map(({ digest }) => digest),
+    )
+    // Rewritten by skopeo into Docker's schema 2 and under another name.
+    skopeo(
+      'copy',
+      '--format',
+      'v2s2',
+      '--src-tls-verify=false',
+      '--dest-tls-verify=false',
+      `docker://${host}/ours:v1`,
+      `docker://${host}/theirs:v2`,
+    )
+    const theirs = await store.pull(`${host}/theirs:v2`)
+    t.match(theirs.image.manifest.mediaType, /docker/)
+    t.same(theirs.image.diffIds, image.diffIds)
+    t.equal(theirs.downloaded, 0, 'the layers were here already')
 
-  // An image made by umoci, with a second layer that deletes.
-  const oci = join(home, 'oci')
-  const umoci = (...args: readonly string[]): void => void execFileSync('umoci', args, { stdio: 'pipe' })
-  umoci('init', '--layout', oci)
-  umoci('new', '--image', `${oci}:v1`)
-  umoci('unpack', '--image', `${oci}:v1`, join(home, 'bundle'))
-  writeFileSync(join(home, 'bundle/rootfs/gone'), 'x')
-  mkdirSync(join(home, 'bundle/rootfs/keep'))
-  writeFileSync(join(home, 'bundle/rootfs/keep/it'), 'kept')
-  umoci('repack', '--image', `${oci}:v1`, join(home, 'bundle'))
-  execFileSync('rm', ['-rf', join(home, 'bundle')])
-  umoci('unpack', '--image', `${oci}:v1`, join(home, 'bundle'))
-  execFileSync('rm', [join(home, 'bundle/rootfs/gone')])
-  umoci('repack', '--image', `${oci}:v1`, join(home, 'bundle'))
-  skopeo('copy', '--dest-tls-verify=false', `oci:${oci}:v1`, `docker://${host}/umoci:v1`)
-  const { image: made } = await store.pull(`${host}/umoci:v1`)
-  t.equal(made.diffIds.length, 2)
-  // The plain copy needs no mount.
-  const flat = openStore(t, join(home, 'store'), { snapshotter: 'copy' })
-  const [mount] = await flat.snapshot.prepare('flat', made)
-  t.same(readdirSync(mount?.source ?? ''), ['keep'])
-  t.equal(readFileSync(join(mount?.source ?? '', 'keep/it'), 'utf8'), 'kept')
-})
+    // An image made by umoci, with a second layer that deletes.
+    const oci = join(home, 'oci')
+    const umoci = (...args: readonly string[]): void => void execFileSync('umoci', args, { stdio: 'pipe' })
+    umoci('init', '--layout', oci)
+    umoci('new', '--image', `${oci}:v1`)
+    umoci('unpack', '--image', `${oci}:v1`, join(home, 'bundle'))
+    writeFileSync(join(home, 'bundle/rootfs/gone'), 'x')
+    mkdirSync(join(home, 'bundle/rootfs/keep'))
+    writeFileSync(join(home, 'bundle/rootfs/keep/it'), 'kept')
+    umoci('repack', '--image', `${oci}:v1`, join(home, 'bundle'))
+    execFileSync('rm', ['-rf', join(home, 'bundle')])
+    umoci('unpack', '--image', `${oci}:v1`, join(home, 'bundle'))
+    execFileSync('rm', [join(home, 'bundle/rootfs/gone')])
+    umoci('repack', '--image', `${oci}:v1`, join(home, 'bundle'))
+    skopeo('copy', '--dest-tls-verify=false', `oci:${oci}:v1`, `docker://${host}/umoci:v1`)
+    const { image: made } = await store.pull(`${host}/umoci:v1`)
+    t.equal(made.diffIds.length, 2)
+    // The plain copy needs no mount.
+    const flat = openStore(t, join(home, 'store'), { snapshotter: 'copy' })
+    const [mount] = await flat.snapshot.prepare('flat', made)
+    t.same(readdirSync(mount?.source ?? ''), ['keep'])
+    t.equal(readFileSync(join(mount?.source ?? '', 'keep/it'), 'utf8'), 'kept')
+  },
+)

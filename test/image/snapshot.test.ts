@@ -1,14 +1,18 @@
 // Needs root (mounts, device nodes); says so and skips otherwise.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { createImageStore } from '../../src/image/index.js'
+import { createImageStore, type Mount } from '../../src/image/index.js'
 import { mount, unmount } from '../../src/sys/index.js'
+import { sha } from './fake-registry.js'
+import { folder, makeTar, openStore } from './fixture.js'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root'
+// A shared machine may be slow; nothing here waits for long by itself.
+t.setTimeout(300_000)
 
-t.test('a folder becomes an image, and the image a root to write in', { skip }, async (t) => {
+t.test('a folder becomes an image, and the image a root to write in', { skip, timeout: 300_000 }, async (t) => {
   const home = mkdtempSync(join(tmpdir(), 'knarr-image-'))
   const store = createImageStore({ root: join(home, 'store') })
   t.teardown(async () => {
@@ -43,5 +47,107 @@ t.test('a folder becomes an image, and the image a root to write in', { skip }, 
     t.throws(() => writeFileSync(join(target.replace('/one/', '/two/'), 'x'), ''), { code: 'EROFS' })
   } finally {
     unmount(target.replace('/one/', '/two/'))
+  }
+})
+
+/** A docker archive whose image has these layers, lowest first. */
+function archiveOf(name: string, layers: readonly Buffer[]): Buffer {
+  const ids = layers.map((tar) => sha(tar))
+  const config = JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: ids } })
+  const manifest = JSON.stringify([{ Config: 'c.json', RepoTags: [name], Layers: layers.map((_, i) => `${i}.tar`) }])
+  return makeTar([
+    { path: 'c.json', data: config },
+    { path: 'manifest.json', data: manifest },
+    ...layers.map((data, i) => ({ path: `${i}.tar`, data })),
+  ])
+}
+
+/** Mounts, reads, unmounts. */
+function mounted<T>(mounts: readonly Mount[], read: (root: string) => T): T {
+  for (const each of mounts) mount(each)
+  try {
+    return read(mounts[0]?.target ?? '')
+  } finally {
+    unmount(mounts[0]?.target ?? '')
+  }
+}
+
+t.test('150 layers: overlayfs and the plain copy show the same', { skip }, async (t) => {
+  const home = folder(t)
+  // Every layer adds a file, changes a common one, and every tenth deletes what the one before added.
+  const layers = Array.from({ length: 150 }, (_, i) =>
+    makeTar([
+      { path: './', kind: '5', mode: i === 149 ? 0o751 : 0o755 },
+      { path: 'd/', kind: '5', mode: 0o755 },
+      { path: `d/f${i}`, data: String(i) },
+      { path: 'last', data: String(i) },
+      ...(i % 10 === 9 ? [{ path: `d/.wh.f${i - 1}` }] : []),
+      ...(i === 75 ? [{ path: 'o/', kind: '5' as const, mode: 0o755 }, { path: 'o/.wh..wh..opq' }, { path: 'o/new' }] : []),
+      ...(i === 3 ? [{ path: 'o/', kind: '5' as const, mode: 0o755 }, { path: 'o/old' }] : []),
+    ]),
+  )
+  const file = join(home, 'many.tar')
+  writeFileSync(file, archiveOf('knarr-test/many:v1', layers))
+  const look = (root: string) => ({
+    files: readdirSync(join(root, 'd')).sort(),
+    opaque: readdirSync(join(root, 'o')),
+    last: readFileSync(join(root, 'last'), 'utf8'),
+    mode: statSync(root).mode & 0o777,
+  })
+  const overlay = openStore(t, join(home, 'store'), { snapshotter: 'overlay' })
+  const [image] = await overlay.import(file)
+  const mounts = await overlay.snapshot.prepare('many', image)
+  t.ok((mounts[0]?.options?.join(',') ?? '').length < 4000, 'the options fit into one page')
+  const seen = mounted(mounts, look)
+  t.equal(seen.files.length, 150 - 15)
+  t.equal(seen.last, '149')
+  t.same(seen.opaque, ['new'])
+  t.equal(seen.mode, 0o751)
+  t.same(mounted(await overlay.snapshot.view('many-view', image), look), seen)
+  const copy = openStore(t, join(home, 'store'), { snapshotter: 'copy' })
+  t.same(mounted(await copy.snapshot.prepare('flat', image), look), seen)
+  const other = openStore(t, join(home, 'store'), { snapshotter: 'overlay' })
+  t.same(
+    other.snapshot.list().map(({ id, kind }) => [id, kind]),
+    [
+      ['flat', 'active'],
+      ['many', 'active'],
+      ['many-view', 'view'],
+    ],
+    'another process sees the same snapshots',
+  )
+  t.same(await other.snapshot.prepare('many', image), mounts, 'asked twice, the same mounts')
+  await t.rejects(other.snapshot.view('many', image), { message: /exists already as a writable one/ })
+  await t.rejects(other.snapshot.prepare('../x', image), { message: /snapshot id "..\/x" has characters/ })
+})
+
+t.test('two snapshots share their layers and nothing else', { skip }, async (t) => {
+  const home = folder(t)
+  const file = join(home, 'one.tar')
+  writeFileSync(file, archiveOf('knarr-test/shared:v1', [makeTar([{ path: 'a', data: 'from the image' }])]))
+  for (const snapshotter of ['overlay', 'copy'] as const) {
+    const store = openStore(t, join(home, snapshotter), { snapshotter })
+    const [image] = await store.import(file)
+    const one = await store.snapshot.prepare('one', image)
+    const two = await store.snapshot.prepare('two', image?.chainId)
+    mounted(one, (root) => {
+      writeFileSync(join(root, 'a'), 'changed')
+      writeFileSync(join(root, 'b'), Buffer.alloc(100_000))
+    })
+    t.equal(
+      mounted(two, (root) => readFileSync(join(root, 'a'), 'utf8')),
+      'from the image',
+      snapshotter,
+    )
+    t.ok((await store.snapshot.usage('one')).bytes >= 100_000)
+    t.ok((await store.snapshot.usage('two')).bytes < 100_000)
+    const empty = await store.snapshot.prepare('scratch', undefined)
+    t.same(
+      mounted(empty, (root) => readdirSync(root)),
+      [],
+    )
+    for (const id of ['one', 'two', 'scratch']) await store.snapshot.remove(id)
+    await store.snapshot.remove('never-was')
+    t.same(store.snapshot.list(), [])
   }
 })

@@ -34,6 +34,8 @@ import { getXattr, listXattrs, makeNode, S_IFBLK, S_IFCHR, S_IFIFO, setXattr } f
 import { folder, have, makeTar, needs, openStore } from './fixture.js'
 
 const skip = needs('tar')
+// A shared machine may be slow; nothing here waits for long by itself.
+t.setTimeout(300_000)
 
 async function unpack(home: string, tar: Uint8Array, limits: Partial<UnpackLimits> = {}) {
   const name = createHash('sha256').update(tar).digest('hex').slice(0, 12)
@@ -108,7 +110,7 @@ function makeTree(root: string): void {
   }
 }
 
-t.test('every format that GNU tar writes comes out as it went in', { skip }, async (t) => {
+t.test('every format that GNU tar writes comes out as it went in', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const tree = join(home, 'tree')
   mkdirSync(tree)
@@ -138,7 +140,7 @@ t.test('every format that GNU tar writes comes out as it went in', { skip }, asy
   t.same(listXattrs(join(root, 'capable')), [])
 })
 
-t.test('gzip and zstd give the same folder and the right digests', { skip }, async (t) => {
+t.test('gzip and zstd give the same folder and the right digests', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const tar = makeTar([
     { path: 'a', data: 'x'.repeat(100_000) },
@@ -167,7 +169,7 @@ t.test('gzip and zstd give the same folder and the right digests', { skip }, asy
   }
 })
 
-t.test('whiteouts and opaque folders take overlayfs form', { skip }, async (t) => {
+t.test('whiteouts and opaque folders take overlayfs form', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const { root } = await unpack(
     home,
@@ -193,7 +195,7 @@ t.test('whiteouts and opaque folders take overlayfs form', { skip }, async (t) =
   t.same(readdirSync(root).sort(), ['back', 'etc', 'own', 'var'])
 })
 
-t.test('a layer cannot reach out of its folder', { skip }, async (t) => {
+t.test('a layer cannot reach out of its folder', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const victim = join(home, 'victim')
   mkdirSync(victim)
@@ -269,7 +271,7 @@ t.test('a layer cannot reach out of its folder', { skip }, async (t) => {
   t.equal(readFileSync(join(victim, 'secret'), 'utf8'), 'untouched')
 })
 
-t.test('damaged data', { skip }, async (t) => {
+t.test('damaged data', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const tar = makeTar([{ path: 'a', data: 'x'.repeat(5000) }])
   await t.rejects(unpack(home, tar.subarray(0, 3000)), { message: 'unexpected end of the tar' })
@@ -283,7 +285,7 @@ t.test('damaged data', { skip }, async (t) => {
   await t.rejects(unpack(home, Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3, 4, 5, 6, 7, 8])), { message: /damaged zstd data/ })
 })
 
-t.test('a layer that leaves ends open is settled onto the layers below', { skip }, async (t) => {
+t.test('a layer that leaves ends open is settled onto the layers below', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const store = openStore(t, join(home, 'store'), { snapshotter: 'copy' })
   const layers = [
