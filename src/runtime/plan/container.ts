@@ -74,7 +74,9 @@ export function containerProgram(spec: Spec, facts: ContainerFacts): program.Pro
   monitor(w, facts)
   w.block('fail', { resident: true })
   w.step('report the failure', 'write', [ownDescriptors(facts.preserveFds).report, address('failure'), 16], { onError: 'ignore' })
+  w.block('exit', { resident: true })
   w.step('exit', 'exit_group', [1], { onError: 'ignore' })
+  w.region('given-report', [0])
   return w.program('launcher')
 }
 
@@ -92,14 +94,19 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   const { stateDir, cgroup, consoleSocket } = facts
   const fds = ownDescriptors(facts.preserveFds)
   w.block('launcher')
+  // First of all a place to complain to; out of the way of the numbers that follow.
+  const early = w.aside('early', 'exit', () => {
+    w.step('report the failure', 'write', [value('given-report'), address('failure'), 16], { onError: 'ignore' })
+  })
+  const copy = (what: string, from: string, into: string): void => {
+    w.step(what, 'fcntl', [value(from), F_DUPFD_CLOEXEC, fds.first], { into, onError: early })
+  }
+  copy('move the report away', 'given-report', 'report-copy')
+  if (consoleSocket) copy('keep the console socket', 'given-console', 'console-socket')
+  w.step('number report', 'dup3', [value('report-copy'), fds.report, O_CLOEXEC], { onError: early })
   cleanSignals(w)
   w.step('name the monitor', 'prctl', [PR_SET_NAME, text('knarr-monitor'), 0, 0, 0])
   w.step('new session', 'setsid', [], { onError: 'ignore' })
-  // Out of the way of the numbers below.
-  if (consoleSocket)
-    w.step('keep the console socket', 'fcntl', [value('given-console'), F_DUPFD_CLOEXEC, fds.first], { into: 'console-socket' })
-  w.step('move the report away', 'fcntl', [value('given-report'), F_DUPFD_CLOEXEC, fds.first], { into: 'report-copy' })
-  w.step('number report', 'dup3', [value('report-copy'), fds.report, O_CLOEXEC])
   openAt(w, 'start', posix.join(stateDir, 'start'), O_RDWR, fds.start)
   openAt(w, 'times', posix.join(stateDir, 'times'), O_WRONLY | O_CREAT | O_TRUNC, fds.times)
   for (const [i, file] of cgroup.files.entries()) {

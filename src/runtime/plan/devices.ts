@@ -1,6 +1,6 @@
 // Device nodes and the links in /dev that every container has (runtime-spec config-linux.md, default devices).
 import { posix } from 'node:path'
-import { mountSteps, type ProgramWriter, program } from '../../sys/index.js'
+import { mountSteps, O_CLOEXEC, O_NOFOLLOW, O_PATH, type ProgramWriter, program } from '../../sys/index.js'
 import type { Device, Spec } from '../spec.js'
 
 const { attach, cloneTree, openTarget } = mountSteps
@@ -74,9 +74,9 @@ function makeDevice(w: ProgramWriter, device: Device, parent: string): void {
   const mode = kind | (device.fileMode ?? 0o666)
   const number = deviceNumber(device.major ?? 0, device.minor ?? 0)
   const done = w.fresh('device')
-  // One that is already in the image stays, as long as it is reachable.
+  // What the image has there already stays, whatever it is.
   const exists = w.aside('device-exists', done, () => {
-    w.step(`device ${device.path}`, 'faccessat', [value(parent), text(name), 0])
+    w.step(`device ${device.path}`, 'openat', [value(parent), text(name), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0])
   })
   w.step(`device ${device.path}`, 'mknodat', [value(parent), text(name), mode, number], { onError: exists })
   if (device.uid || device.gid) {
