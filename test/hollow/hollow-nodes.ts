@@ -1,7 +1,7 @@
 // Nodes without containers: they answer the API as kubelets do, in real or virtual time, with seeded start-up times and failures.
 import { Lease, Node, Pod, type PodStatus } from '../../src/api/index.js'
 import { type Client, informer } from '../../src/client/index.js'
-import { type Clock, isStatus, type Logger, type Random, randomInt, rfc3339, rfc3339Micro, sleep } from '../../src/lib/index.js'
+import { type Clock, isStatus, keyedLock, type Logger, type Random, randomInt, rfc3339, rfc3339Micro, sleep } from '../../src/lib/index.js'
 
 export interface HollowOptions {
   readonly client: Client
@@ -180,9 +180,14 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     pods.observe(await client.updateStatus(Pod, { ...pod, status }))
   }
 
-  async function start(uid: string, key: string): Promise<void> {
+  /** A kubelet does one thing after the other with a pod. */
+  const inOrder = keyedLock()
+  const start = (uid: string, key: string): Promise<void> => inOrder(uid, () => startNow(uid, key))
+  const stop = (uid: string, key: string): Promise<void> => inOrder(uid, () => stopNow(uid, key))
+
+  async function startNow(uid: string, key: string): Promise<void> {
     const pod = current(uid, key)
-    if (!pod || pod.metadata.deletionTimestamp) return
+    if (!pod || pod.metadata.deletionTimestamp || phases.get(uid) !== 'starting') return
     const node = pod.spec?.nodeName ?? ''
     const fails = random.next() < (options.failureRate ?? 0)
     if (fails) {
@@ -191,22 +196,25 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
       return
     }
     await setStatus(uid, key, 'running')
-    phases.set(uid, 'running')
+    if (phases.get(uid) === 'starting') phases.set(uid, 'running')
     const exitAfter = pod.metadata.annotations?.[EXIT_AFTER_MS]
     if (exitAfter === undefined) return
-    later(node, Number(exitAfter), async () => {
-      if (phases.get(uid) !== 'running') return
-      await setStatus(uid, key, 'done', Number(pod.metadata.annotations?.[EXIT_CODE] ?? 0))
-      phases.set(uid, 'ended')
-    })
+    later(node, Number(exitAfter), () =>
+      inOrder(uid, async () => {
+        if (phases.get(uid) !== 'running') return
+        await setStatus(uid, key, 'done', Number(pod.metadata.annotations?.[EXIT_CODE] ?? 0))
+        phases.set(uid, 'ended')
+      }),
+    )
   }
 
-  async function stop(uid: string, key: string): Promise<void> {
+  async function stopNow(uid: string, key: string): Promise<void> {
     const pod = current(uid, key)
     if (!pod) return
     const { name, namespace } = pod.metadata
     // A kubelet says how the containers ended before it lets the pod go.
-    if (pod.status?.phase === 'Running') await setStatus(uid, key, 'done', 143)
+    const live = await client.find(Pod, { name, namespace })
+    if (live?.metadata.uid === uid && live.status?.phase === 'Running') await setStatus(uid, key, 'done', 143)
     await client.delete(Pod, { name, namespace }, { gracePeriodSeconds: 0, preconditions: { uid } })
   }
 

@@ -75,6 +75,18 @@ export interface CachedClient extends Writer {
 
 export function cachedClient(client: Client, cache: ClusterCache): CachedClient {
   const doubtful = new Map<string, Kind>()
+  let settling: Promise<void> | undefined
+  async function resolveDoubts(): Promise<void> {
+    for (const [id, kind] of [...doubtful]) {
+      doubtful.delete(id)
+      try {
+        if (known(kind)) await cache.refresh(kind)
+      } catch (error) {
+        doubtful.set(id, kind)
+        throw error
+      }
+    }
+  }
   async function write<T extends Resource, R>(kind: Kind<T>, call: () => Promise<R>): Promise<R> {
     try {
       return await call()
@@ -129,14 +141,12 @@ export function cachedClient(client: Client, cache: ClusterCache): CachedClient 
         else seen(kind, (await client.update(kind, body as Resource, { subresource })) as never)
       }),
     async settle() {
-      for (const [id, kind] of [...doubtful]) {
-        doubtful.delete(id)
-        try {
-          if (known(kind)) await cache.refresh(kind)
-        } catch (error) {
-          doubtful.set(id, kind)
-          throw error
-        }
+      // Who comes while another is asking waits for the answer too.
+      while (settling || doubtful.size > 0) {
+        settling ??= resolveDoubts().finally(() => {
+          settling = undefined
+        })
+        await settling
       }
     },
   }

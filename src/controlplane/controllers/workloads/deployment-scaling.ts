@@ -31,21 +31,34 @@ export function bounds(deployment: Deployment): Bounds {
   return { surge, unavailable: Math.min(replicas, surge === 0 && unavailable === 0 ? 1 : unavailable) }
 }
 
+/** How many pods a set has or is to have: one that was told to shrink still has what its controller has not taken away. */
+export type Occupancy = (set: ReplicaSet) => number
+
 /** The size of the newest set: as large as the surge allows. */
-export function newSetReplicas(deployment: Deployment, all: readonly ReplicaSet[], current: number): number {
+export function newSetReplicas(
+  deployment: Deployment,
+  all: readonly ReplicaSet[],
+  current: number,
+  occupancy: Occupancy = replicasOf,
+): number {
   const replicas = replicasOf(deployment)
   if (deployment.spec?.strategy?.type === 'Recreate') return replicas
-  const room = replicas + bounds(deployment).surge - sum(all.map(replicasOf))
+  const room = replicas + bounds(deployment).surge - sum(all.map(occupancy))
   return room <= 0 ? current : current + Math.min(room, Math.max(0, replicas - current))
 }
 
 /** One step of a rolling update: the new set up, or the old ones down. Empty when there is nothing to do now. */
-export function planRolling(deployment: Deployment, newSet: ReplicaSet, old: readonly ReplicaSet[]): readonly Scale[] {
+export function planRolling(
+  deployment: Deployment,
+  newSet: ReplicaSet,
+  old: readonly ReplicaSet[],
+  occupancy: Occupancy = replicasOf,
+): readonly Scale[] {
   const replicas = replicasOf(deployment)
   const current = replicasOf(newSet)
   if (current > replicas) return [{ set: newSet, replicas }]
   if (current < replicas) {
-    const next = newSetReplicas(deployment, [newSet, ...old], current)
+    const next = newSetReplicas(deployment, [newSet, ...old], current, occupancy)
     if (next !== current) return [{ set: newSet, replicas: next }]
   }
   return planOldDown(deployment, newSet, old)
@@ -96,7 +109,12 @@ const isSaturated = (deployment: Deployment, set: ReplicaSet | undefined): boole
   (set.status?.availableReplicas ?? 0) === replicasOf(deployment)
 
 /** Sizes after `spec.replicas` changed, in the middle of a rollout or while paused: every set keeps its share. */
-export function planScale(deployment: Deployment, newSet: ReplicaSet | undefined, old: readonly ReplicaSet[]): readonly Scale[] {
+export function planScale(
+  deployment: Deployment,
+  newSet: ReplicaSet | undefined,
+  old: readonly ReplicaSet[],
+  occupancy: Occupancy = replicasOf,
+): readonly Scale[] {
   const replicas = replicasOf(deployment)
   const all = newSet ? [newSet, ...old] : [...old]
   const active = all.filter((set) => replicasOf(set) > 0)
@@ -107,13 +125,16 @@ export function planScale(deployment: Deployment, newSet: ReplicaSet | undefined
   }
   if (isSaturated(deployment, newSet) || deployment.spec?.strategy?.type === 'Recreate')
     return old.filter((set) => replicasOf(set) > 0).map((set) => ({ set, replicas: 0 }))
-  return planProportions(deployment, active)
+  return planProportions(deployment, active, occupancy)
 }
 
-function planProportions(deployment: Deployment, active: readonly ReplicaSet[]): readonly Scale[] {
+function planProportions(deployment: Deployment, active: readonly ReplicaSet[], occupancy: Occupancy): readonly Scale[] {
   const replicas = replicasOf(deployment)
   const allowed = replicas > 0 ? replicas + bounds(deployment).surge : 0
-  const toAdd = allowed - sum(active.map(replicasOf))
+  const missing = allowed - sum(active.map(replicasOf))
+  const occupied = sum(active.map(occupancy))
+  if (missing > 0 && !Number.isFinite(occupied)) return []
+  const toAdd = missing > 0 ? Math.max(0, allowed - occupied) : missing
   // Large sets first; among equals grow the newest and shrink the oldest.
   const ordered = [...active].sort((a, b) => replicasOf(b) - replicasOf(a) || (toAdd > 0 ? byAge(b, a) : byAge(a, b)))
   let added = 0

@@ -2,14 +2,14 @@
 import { Deployment, type DeploymentStatus, Pod, ReplicaSet } from '../../../api/index.js'
 import { explain, isStatus } from '../../../lib/index.js'
 import { byAge, controllerReference, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
-import { isFinished } from '../pods.js'
+import { isActive, isFinished } from '../pods.js'
 import { isEmptySelector, selects } from '../selector.js'
 import { canonical, templateHash } from '../template-hash.js'
-import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
+import type { Cache, Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'
 import { HASH_LABEL, newSetAnnotations, nextRevision, REVISION, revisionOf, sizes } from './deployment-annotations.js'
-import { bounds, isScaling, newSetReplicas, planRolling, planScale, replicasOf, type Scale } from './deployment-scaling.js'
+import { bounds, isScaling, newSetReplicas, type Occupancy, planRolling, planScale, replicasOf, type Scale } from './deployment-scaling.js'
 import { deadlineAt, deploymentCondition, isComplete, plainStatus, rolloutStatus, withCondition } from './deployment-status.js'
 import { adopters } from './replicas.js'
 
@@ -33,7 +33,7 @@ export function splitSets(deployment: Deployment, sets: readonly ReplicaSet[]): 
 }
 
 /** The set for a template that has none yet. */
-export function planNewSet(deployment: Deployment, old: readonly ReplicaSet[]): ReplicaSet {
+export function planNewSet(deployment: Deployment, old: readonly ReplicaSet[], occupancy: Occupancy = replicasOf): ReplicaSet {
   const hash = templateHash(templateText(deployment), deployment.status?.collisionCount ?? 0)
   const { spec } = deployment
   const labels = { ...spec?.template.metadata?.labels, [HASH_LABEL]: hash }
@@ -51,7 +51,7 @@ export function planNewSet(deployment: Deployment, old: readonly ReplicaSet[]): 
       },
     },
     spec: {
-      replicas: newSetReplicas(deployment, old, 0),
+      replicas: newSetReplicas(deployment, old, 0, occupancy),
       ...(spec?.minReadySeconds ? { minReadySeconds: spec.minReadySeconds } : {}),
       selector: { ...spec?.selector, matchLabels: { ...spec?.selector.matchLabels, [HASH_LABEL]: hash } },
       template: { ...spec?.template, metadata: { ...spec?.template.metadata, labels } },
@@ -140,8 +140,8 @@ async function refreshNewSet(context: Context, deployment: Deployment, { newSet,
 
 /** Makes the set of a new template. Its name says what is in it, so a second attempt finds the first. */
 async function makeNewSet(context: Context, deployment: Deployment, old: readonly ReplicaSet[]): Promise<void> {
-  const { client, events, clock } = context
-  const wanted = planNewSet(deployment, old)
+  const { cache, client, events, clock } = context
+  const wanted = planNewSet(deployment, old, occupancyIn(cache))
   let made: ReplicaSet
   try {
     made = await client.create(ReplicaSet, wanted)
@@ -191,6 +191,17 @@ function pauseStatus(deployment: Deployment, now: number): DeploymentStatus | un
   return { ...deployment.status, conditions }
 }
 
+/**
+ * Counted in pods, because a set that was told to shrink does so a little later. Until its controller has seen its newest size, pods of
+ * the size before may still be on their way: nobody can say how many there will be.
+ */
+const occupancyIn =
+  (cache: Cache): Occupancy =>
+  (set) => {
+    if ((set.status?.observedGeneration ?? 0) < (set.metadata.generation ?? 0)) return Number.POSITIVE_INFINITY
+    return Math.max(replicasOf(set), cache.ownedBy(Pod, uidOf(set)).filter(isActive).length)
+  }
+
 /** Recreate: nothing of the old may run when the new begins. */
 const oldPodsRun = ({ cache }: Context, old: readonly ReplicaSet[]): boolean =>
   old.some((set) => cache.ownedBy(Pod, uidOf(set)).some((pod) => !isFinished(pod)))
@@ -219,7 +230,7 @@ async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | un
   }
   if (deployment.spec?.paused || isScaling(deployment, sets)) {
     if (split.newSet && (await refreshNewSet(context, deployment, split))) return undefined
-    if (await scaleSets(context, deployment, planScale(deployment, split.newSet, split.old))) return undefined
+    if (await scaleSets(context, deployment, planScale(deployment, split.newSet, split.old, occupancyIn(cache)))) return undefined
     if (deployment.spec?.paused) await cleanUp(context, deployment, split.old)
     await writeStatus(context, deployment, plainStatus(observed))
     return undefined
@@ -255,7 +266,7 @@ async function rollOut(context: Context, deployment: Deployment, sets: Sets): Pr
     const replicas = replicasOf(deployment)
     return replicasOf(newSet) !== replicas && scaleSets(context, deployment, [{ set: newSet, replicas }])
   }
-  return scaleSets(context, deployment, planRolling(deployment, newSet, old))
+  return scaleSets(context, deployment, planRolling(deployment, newSet, old, occupancyIn(context.cache)))
 }
 
 export const deployment: Controller = {

@@ -1,0 +1,120 @@
+// A network between a client and the API server that loses, delays, repeats and reorders, as its seed says.
+import { channel, type HttpHandler, type HttpResponse, type Random, randomInt } from '../../src/lib/index.js'
+import type { SimClock } from './sim-clock.js'
+
+export interface Faults {
+  /** Share of requests that are lost on the way there, or whose answer is lost on the way back. */
+  readonly loss: number
+  /** Longest delay of a request or a watch event. */
+  readonly delayMs: number
+  /** Share of watch events that come twice, or in the wrong order, or with which the connection breaks. */
+  readonly repeat: number
+  readonly reorder: number
+  readonly cut: number
+}
+
+export const calm: Faults = { loss: 0, delayMs: 2, repeat: 0, reorder: 0, cut: 0 }
+
+/** One end of the network: a process. A dead one gets no answer any more, not even an error. */
+export interface Link {
+  readonly handler: HttpHandler
+  faults: Faults
+  /** Requests sent so far. */
+  sent: number
+  /** From now on nothing is sent and nothing arrives. */
+  kill(): void
+  /** Kills the process at its n-th request from now: before or after the server has seen it. */
+  killAt(request: number, onDeath: () => void): void
+}
+
+const never = new Promise<never>(() => {})
+
+export function link(
+  server: HttpHandler,
+  name: string,
+  { clock, random, faults }: { clock: SimClock; random: Random; faults: Faults },
+): Link {
+  let dead = false
+  let deadly: { at: number; onDeath: () => void } | undefined
+  const wait = (): Promise<void> => new Promise((resolve) => void clock.after(randomInt(random, self.faults.delayMs + 1), resolve))
+
+  /** Lines of a watch, each on its own way to the reader. */
+  async function* watched(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const lines = channel<string>()
+    let held: string | undefined
+    let rest = ''
+    const pump = async (): Promise<void> => {
+      for await (const chunk of body) {
+        rest += Buffer.from(chunk).toString('utf8')
+        const parts = rest.split('\n')
+        rest = parts.pop() ?? ''
+        for (const line of parts) {
+          if (line === '') continue
+          await wait()
+          if (random.next() < self.faults.cut) throw new Error('connection lost')
+          // A held line follows the next one at once: nothing may come between that loses it.
+          if (held === undefined && random.next() < self.faults.reorder) {
+            held = line
+            clock.after(50, () => {
+              if (held !== line) return
+              lines.push(line)
+              held = undefined
+            })
+            continue
+          }
+          lines.push(line)
+          if (random.next() < self.faults.repeat) lines.push(line)
+          if (held !== undefined) {
+            lines.push(held)
+            held = undefined
+          }
+        }
+      }
+    }
+    void pump().then(
+      () => lines.end(),
+      (error: Error) => lines.end(error),
+    )
+    for await (const line of lines) {
+      if (dead) await never
+      yield Buffer.from(`${line}\n`)
+    }
+  }
+
+  const self: Link = {
+    faults,
+    sent: 0,
+    kill() {
+      dead = true
+    },
+    killAt(request, onDeath) {
+      deadly = { at: self.sent + request, onDeath }
+    },
+    async handler(request): Promise<HttpResponse> {
+      if (dead) return never
+      self.sent++
+      const dies = deadly !== undefined && self.sent >= deadly.at
+      const onDeath = deadly?.onDeath
+      if (dies) {
+        deadly = undefined
+        dead = true
+        onDeath?.()
+        if (random.next() < 0.5) return never
+        await server({ ...request, peer: { inProcessUser: { name, groups: ['system:masters'] } } }).catch(() => undefined)
+        return never
+      }
+      await wait()
+      if (dead) return never
+      if (random.next() < self.faults.loss) throw new Error('connection lost')
+      const response = await server({ ...request, peer: { inProcessUser: { name, groups: ['system:masters'] } } })
+      if (dead) return never
+      if (response.body instanceof Uint8Array) {
+        if (random.next() < self.faults.loss) throw new Error('answer lost')
+        await wait()
+        return dead ? never : response
+      }
+      return { ...response, body: watched(response.body) }
+    },
+  }
+  return self
+}
