@@ -24,7 +24,9 @@ const template = (app: string, image = 'nginx:1') => ({
   spec: { containers: [{ name: 'main', image }] },
 })
 
-t.test('workloads', async (t) => {
+t.setTimeout(300_000)
+
+t.test('workloads', { timeout: 300_000 }, async (t) => {
   const { client } = await startPlane(t)
 
   await t.test('every namespace gets its service account and root certificate', async (t) => {

@@ -6,6 +6,8 @@ import { simulate } from './world.js'
 const only = process.env.KNARR_SEED
 const seeds = only === undefined ? Array.from({ length: Number(process.env.KNARR_SEEDS ?? 200) }, (_, index) => index + 1) : [Number(only)]
 
+t.setTimeout(580_000)
+
 t.test('the cluster converges, whatever the network and the processes do', { timeout: 540_000 }, async (t) => {
   const key = signingKey()
   let crashes = 0

@@ -138,9 +138,8 @@ const grow = (array: Float64Array<ArrayBufferLike>, size: number): Float64Array<
   return larger
 }
 
-/** What plugins look at across all nodes: whether any prefers to be left alone, whether any has images. */
-const rarelyChanges = (node: Node | undefined): string =>
-  `${node?.spec?.taints?.some((taint) => taint.effect === 'PreferNoSchedule') ?? false} ${(node?.status?.images ?? []).length > 0}`
+const prefersOthers = (node: Node | undefined): boolean => node?.spec?.taints?.some((taint) => taint.effect === 'PreferNoSchedule') ?? false
+const hasImages = (node: Node | undefined): boolean => (node?.status?.images ?? []).length > 0
 
 export class ClusterState {
   readonly slots = new Map<string, number>()
@@ -158,6 +157,9 @@ export class ClusterState {
   /** Slots that changed, in order: readers remember how far they have read. */
   readonly changes: number[] = []
   changesDropped = 0
+  /** Nodes with a PreferNoSchedule taint, and nodes that say which images they have. */
+  preferringNodes = 0
+  imageNodes = 0
   /** Labels of namespaces, for terms that select namespaces. */
   readonly namespaces = new Map<string, Readonly<Record<string, string>>>()
   /** Told of every pod that comes or goes. */
@@ -224,7 +226,7 @@ export class ClusterState {
     const slot = this.#slotOf(node.metadata.name)
     const info = this.infos[slot] as NodeInfo
     for (const tally of this.#tallies.values()) tally.removeNode(slot, info)
-    if (rarelyChanges(info.node) !== rarelyChanges(node)) this.epoch++
+    this.#feature(info.node, node)
     info.node = node
     for (const column of this.allocatable.values()) column[slot] = 0
     const { allocatable = node.status?.capacity ?? {} } = node.status ?? {}
@@ -233,6 +235,16 @@ export class ClusterState {
     for (const [key, domains] of this.#domains) this.#assign(key, domains, slot, node)
     for (const tally of this.#tallies.values()) tally.addNode(slot, info)
     this.#touch(slot)
+  }
+
+  /** Counts what plugins would otherwise look for on all nodes. */
+  #feature(before: Node | undefined, after: Node | undefined): void {
+    const preferring = Number(prefersOthers(after)) - Number(prefersOthers(before))
+    const images = Number(hasImages(after)) - Number(hasImages(before))
+    if (preferring === 0 && images === 0) return
+    this.preferringNodes += preferring
+    this.imageNodes += images
+    this.epoch++
   }
 
   #assign(key: string, domains: MutableDomains, slot: number, node: Node | undefined): void {
@@ -254,6 +266,7 @@ export class ClusterState {
     const info = slot === undefined ? undefined : this.infos[slot]
     if (slot === undefined || !info) return
     for (const tally of this.#tallies.values()) tally.removeNode(slot, info)
+    this.#feature(info.node, undefined)
     info.node = undefined
     for (const column of this.allocatable.values()) column[slot] = 0
     this.podLimit[slot] = 0

@@ -262,21 +262,28 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
     return slots
   }
 
-  /** Without filters and scores that look at other nodes, the highest total is the answer. */
-  function highest(shared: Shared): number {
+  /**
+   * Without scores that look at other nodes, the highest total that passes the filters is the answer: only nodes better than the best so
+   * far are asked. The scan begins anywhere, so that chance decides among equals.
+   */
+  function highest(shared: Shared, filters: readonly Global[], held: ReadonlyMap<number, readonly Rejection[]>): number {
     const { total } = shared
     const size = state.capacity
+    const start = size > 0 ? randomInt(random, size) : 0
     let found = -1
     let top = -1
-    let equals = 0
-    for (let slot = 0; slot < size; slot++) {
-      const mine = total[slot] as number
-      if (mine > top) {
+    const scan = (from: number, to: number): void => {
+      for (let slot = from; slot < to; slot++) {
+        const mine = total[slot] as number
+        if (mine <= top) continue
+        if (held.size > 0 && held.has(slot)) continue
+        if (filters.length > 0 && rejectedBy(filters, slot, state.infos[slot] as NodeInfo)) continue
         top = mine
         found = slot
-        equals = 1
-      } else if (mine === top && top >= 0 && random.next() * ++equals < 1) found = slot
+      }
     }
+    scan(start, size)
+    scan(0, start)
     return found
   }
 
@@ -291,7 +298,7 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
     const ownSlot = own ? state.slots.get(own.nodeName) : undefined
     if (ownSlot !== undefined && !held.has(ownSlot) && !check(pod, ownSlot)) return { nodeName: own?.nodeName ?? '', slot: ownSlot }
     let slot: number
-    if (filters.length === 0 && raws.length === 0 && shared.raws.length === 0 && held.size === 0) slot = highest(shared)
+    if (raws.length === 0 && shared.raws.length === 0) slot = highest(shared, filters, held)
     else {
       const slots = candidates(shared, filters, held)
       const all = [...shared.raws, ...raws]

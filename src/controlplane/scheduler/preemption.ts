@@ -102,7 +102,8 @@ export function betterVictims(a: Victims, b: Victims): number {
   return earliest(b) - earliest(a)
 }
 
-const MIN_CANDIDATES = 100
+/** Nodes among which the best is chosen; more would cost more than they gain. */
+const CANDIDATES = 100
 
 export function planPreemption(input: PreemptionInput): Preemption {
   const { pod, state, diagnosis, random, nominatedNode } = input
@@ -113,11 +114,10 @@ export function planPreemption(input: PreemptionInput): Preemption {
   )
   if (leaving) return { message: 'preemption: not eligible due to a terminating pod on the nominated node.' }
   const { helpable } = diagnosis
-  const wanted = Math.max(MIN_CANDIDATES, Math.ceil(helpable.length / 10))
   const start = helpable.length > 0 ? randomInt(random, helpable.length) : 0
   let best: Victims | undefined
   let found = 0
-  for (let offset = 0; offset < helpable.length && found < wanted; offset++) {
+  for (let offset = 0; offset < helpable.length && found < CANDIDATES; offset++) {
     const slot = helpable[(start + offset) % helpable.length] as number
     const victims = victimsOn(slot, input)
     if (!victims) continue

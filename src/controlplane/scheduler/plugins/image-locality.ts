@@ -23,7 +23,7 @@ export const imageLocality: Plugin = {
   signature: ({ pod }) => (pod.spec?.containers ?? []).map((container) => container.image),
   prepare({ pod: { pod }, state }) {
     const images = (pod.spec?.containers ?? []).flatMap((container) => (container.image ? [fullImageName(container.image)] : []))
-    if (images.length === 0 || !state.infos.some((info) => (info?.node?.status?.images ?? []).length > 0)) return undefined
+    if (images.length === 0 || state.imageNodes === 0) return undefined
     const max = MAX_PER_CONTAINER * images.length
     return {
       score(_, { node }) {

@@ -55,16 +55,17 @@ function resolve(constraint: TopologySpreadConstraint, { pod }: PodInfo, state: 
 }
 
 function hardFilter(constraints: readonly Constraint[]): NonNullable<Prepared['filter']> {
-  const bounds = constraints.map((constraint) => {
-    const { count, domains } = constraint.tally.smallest()
+  const bounds = constraints.map(({ tally, minDomains, maxSkew, self }) => {
+    const { count, domains } = tally.smallest()
     // Fewer domains than asked for: the missing ones are empty.
-    return { ...constraint, limit: (domains < constraint.minDomains ? 0 : count) + constraint.maxSkew - constraint.self }
+    return { of: tally.domains.of, counts: tally.counts, limit: (domains < minDomains ? 0 : count) + maxSkew - self }
   })
   return (slot) => {
-    for (const { tally, limit } of bounds) {
-      const count = tally.at(slot)
-      if (count === undefined) return unlabelled
-      if (count > limit) return uneven
+    for (let index = 0; index < bounds.length; index++) {
+      const { of, counts, limit } = bounds[index] as (typeof bounds)[number]
+      const domain = of[slot] as number
+      if (domain < 0) return unlabelled
+      if ((counts[domain] ?? 0) > limit) return uneven
     }
     return undefined
   }

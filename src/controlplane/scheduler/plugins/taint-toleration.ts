@@ -11,7 +11,7 @@ export const taintToleration: Plugin = {
   signature: ({ pod }) => pod.spec?.tolerations,
   prepare({ pod: { pod }, state }) {
     const tolerations = pod.spec?.tolerations ?? []
-    const preferring = state.infos.some((info) => info?.node?.spec?.taints?.some((taint) => taint.effect === 'PreferNoSchedule'))
+    const preferring = state.preferringNodes > 0
     return {
       filter: (_, { node }) =>
         node?.spec?.taints && untolerated(node.spec.taints, tolerations, ['NoSchedule', 'NoExecute']) ? tainted : undefined,
