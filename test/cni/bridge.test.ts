@@ -2,7 +2,9 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { cni as command } from '../../src/cni/command.js'
 import { type Cni, createCni } from '../../src/cni/index.js'
+import type { CommandIo } from '../../src/lib/index.js'
 import { withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, pings, root } from './network.js'
 
@@ -177,4 +179,42 @@ t.test('the bridge keeps its MAC address, MTU and hairpin as asked; another addr
   const forced = cniFor(net, { bridge, forceAddress: true })
   await forced.cni.add({ containerId: 'second', netns: second })
   t.ok(pings(net, second, forced.subnet.replace('.0/24', '.1')))
+})
+
+t.test('a network of IPv6 alone', options, async (t) => {
+  const net = lab(t)
+  const { cni } = cniFor(net, { ipMasq: true }, { ranges: [[{ subnet: 'fd78::/64' }]] })
+  const [a, b] = [net.namespace('a'), net.namespace('b')]
+  const first = await cni.add({ containerId: 'a', netns: a })
+  t.match(first, { ips: [{ address: 'fd78::2/64', gateway: 'fd78::1' }], routes: [{ dst: '::/0' }] })
+  await cni.add({ containerId: 'b', netns: b })
+  t.ok(pings(net, a, 'fd78::3'), 'pod to pod at once, without waiting for duplicate detection')
+  t.ok(pings(net, HOST, 'fd78::2'))
+  await cni.check({ containerId: 'a', netns: a })
+})
+
+t.test('the command line: add, check, status, gc, del', options, async (t) => {
+  const net = lab(t)
+  const { folder } = cniFor(net)
+  const pod = net.namespace('pod')
+  const knarr = async (...words: string[]): Promise<{ code: number; text: string }> => {
+    let text = ''
+    const out = { write: (chunk: string | Uint8Array) => (text += String(chunk)) }
+    const io: CommandIo = { stdin: process.stdin, stdout: out, stderr: out, env: {}, signal: new AbortController().signal }
+    const places = ['--conf-dir', join(folder, 'conf'), '--cache-dir', join(folder, 'cache')]
+    return { code: await command.run([...words, ...places], io), text }
+  }
+  t.same(await knarr('status'), { code: 0, text: 'ready\n' })
+  const added = await knarr('add', 'c1', pod)
+  t.match(JSON.parse(added.text), { interfaces: [{}, {}, { name: 'eth0', sandbox: pod }] })
+  t.equal((await knarr('check', 'c1', pod)).code, 0)
+  t.equal((await knarr('gc', 'c1')).code, 0)
+  t.equal((await knarr('check', 'c1', pod)).code, 0, 'named, so it stays')
+  t.equal((await knarr('del', 'c1')).code, 0)
+  await t.rejects(knarr('check', 'c1', pod), /is not attached/)
+  await t.rejects(knarr('add', 'c1'), /NETNS is wanted/)
+  await t.rejects(knarr('dance'), /unknown action "dance"/)
+  t.match(await knarr('--help'), { code: 0, text: /knarr cni install DIR/ })
+  writeFileSync(join(folder, 'conf', '10-test.conflist'), '{')
+  t.match(await knarr('status'), { code: 1, text: /not ready: .*not JSON/ })
 })
