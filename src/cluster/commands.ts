@@ -19,6 +19,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   server: { summary: 'Run the control plane in the foreground', load: async () => (await import('./command/server.js')).server },
   agent: { summary: 'Run a node in the foreground', load: async () => (await import('./command/agent.js')).agent },
+  backup: {
+    summary: 'Copy the embedded store into a folder, also while the server runs',
+    load: async () => (await import('../store/command.js')).backup,
+  },
+  restore: {
+    summary: 'Put a backup in the place of the embedded store',
+    load: async () => (await import('../store/command.js')).restore,
+  },
   cri: { summary: 'Serve the Container Runtime Interface on a socket', load: async () => (await import('../cri/command.js')).cri },
   cni: {
     summary: 'Pod networks: our CNI plugins for others, and the caller by hand',

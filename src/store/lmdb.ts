@@ -93,6 +93,23 @@ export async function openLmdbStore({ path, clock, verify = false }: LmdbStoreOp
   }
 }
 
+async function copyDatabase(root: RootDatabase, target: string): Promise<void> {
+  if (existsSync(target)) throw new Error(`backup: ${target} is there already; name a folder that is not`)
+  if (!existsSync(dirname(target))) throw new Error(`backup: ${dirname(target)} is not there`)
+  mkdirSync(target, { mode: 0o700 })
+  await root.backup(`${target}/data.mdb`, true)
+}
+
+/** Copies a store that another process may have open: LMDB lets any process read a consistent state. */
+export async function backupLmdb(path: string, target: string): Promise<void> {
+  const root = open({ path: `${path}/data.mdb`, readOnly: true, maxDbs: 8, ...RESOURCE } as never) as RootDatabase
+  try {
+    await copyDatabase(root, target)
+  } finally {
+    await root.close()
+  }
+}
+
 function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Promise<void> }): LmdbStore {
   const data = root.openDB('data', { ...RESOURCE }) as Database<Buffer, number>
   const index = root.openDB('index', { ...RESOURCE }) as Database<Buffer, string>
@@ -393,12 +410,7 @@ function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Pr
       return (statistics.lastPageNumber ?? 0) * (statistics.pageSize ?? 4096)
     },
     verify,
-    async backup(target) {
-      if (existsSync(target)) throw new Error(`backup: ${target} is there already; name a folder that is not`)
-      if (!existsSync(dirname(target))) throw new Error(`backup: ${dirname(target)} is not there`)
-      mkdirSync(target, { mode: 0o700 })
-      await root.backup(`${target}/data.mdb`, true)
-    },
+    backup: (target) => copyDatabase(root, target),
     async close() {
       if (closed) return
       closed = true

@@ -1,4 +1,5 @@
 // The LMDB store keeps what every store promises, and what only a store on this disk can.
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -91,4 +92,36 @@ void t.test('a backup is a store of its own', async (t) => {
   t.equal((await copy.get('/later')).kv, undefined)
   await copy.close()
   await store.close()
+})
+
+/** Runs a command in a process of its own, as a user does. */
+const run = (name: 'backup' | 'restore', words: readonly string[]): Promise<{ code: number; out: string }> =>
+  new Promise((resolve) => {
+    const door = join(import.meta.dirname, '../../src/store/command.js')
+    const script = `import(${JSON.stringify(door)}).then(async (door) => {
+      process.exitCode = await door.${name}.run(process.argv.slice(1), { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: {}, signal: new AbortController().signal })
+    }).catch((error) => { console.log(error.message); process.exitCode = 1 })`
+    execFile(process.execPath, ['-e', script, '--', ...words], (error, stdout) => resolve({ code: error ? 1 : 0, out: stdout }))
+  })
+
+void t.test('knarr backup while the store is in use, knarr restore when it is not', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  let store = await openLmdbStore({ path: `${path}/live`, clock: systemClock })
+  for (let i = 0; i < 50; i++) await store.put(`/k${i}`, Buffer.from(String(i)))
+  const at = await store.revision()
+  const saved = await run('backup', ['--data', `${path}/live`, `${path}/saved`])
+  t.match(saved.out, new RegExp(`^50 keys at revision ${at} saved in`))
+  await store.put('/later', Buffer.from('x'))
+  const refused = await run('restore', ['--data', `${path}/live`, `${path}/saved`])
+  t.equal(refused.code, 1)
+  t.match(refused.out, /another process has .* open/)
+  await store.close()
+  const restored = await run('restore', ['--data', `${path}/live`, `${path}/saved`])
+  t.match(restored.out, /is kept in .*\n50 keys at revision \d+ restored to/)
+  store = await openLmdbStore({ path: `${path}/live`, clock: systemClock, verify: true })
+  t.equal((await store.get('/later')).kv, undefined)
+  t.equal(await store.revision(), at)
+  await store.close()
+  t.equal((await run('restore', [`${path}/nothing`])).code, 1)
 })
