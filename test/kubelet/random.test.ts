@@ -1,5 +1,5 @@
 // A long random life of a node, from a seed: pods come, change and go, the daemon is restarted, and in the end nothing is left. Needs root.
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Pod, type PodSpec } from '../../src/api/index.js'
@@ -86,10 +86,8 @@ t.test(`random, seed ${SEED}`, options, async (t) => {
       .filter((line) => line.includes(`${n.s.dir}/kubelet`)),
     [],
   )
-  t.strictSame(
-    readdirSync('/sys/class/net').filter((name) => name.startsWith('veth')),
-    [],
-  )
+  // /sys shows the network it was mounted in; /proc shows this test's own.
+  t.strictSame(readFileSync('/proc/thread-self/net/dev', 'utf8').match(/veth\w+/g), null)
   const groups = `/sys/fs/cgroup/pids/knarr-test-${process.pid}`
   t.strictSame(
     left(groups).filter((name) => name.startsWith('pod')),
