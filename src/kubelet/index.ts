@@ -2,4 +2,5 @@
 
 export { createKubelet } from './kubelet.js'
 export * from './options.js'
+export { type RemoteRuntime, remoteRuntime } from './remote-runtime/client.js'
 export { type NodeApiServer, serveNodeApi } from './server/serve.js'

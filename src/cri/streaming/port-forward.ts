@@ -89,6 +89,11 @@ async function overChannels(spec: PortForward, accepted: NonNullable<Awaited<Ret
       const pod = await spec.cri.portForward(spec.sandboxId, port)
       pods.push(pod)
       pod.on('error', () => {})
+      // The client hears of the end of the last one by the end of the connection: channels have none.
+      pod.once('end', () => pod.end())
+      pod.once('close', () => {
+        if (pods.every(({ destroyed }) => destroyed)) channels.close()
+      })
       pod.on('data', (chunk: Buffer) => void channels.send(index * 2, chunk))
       channels.onData(index * 2, (bytes) => {
         if (!pod.write(bytes)) {
