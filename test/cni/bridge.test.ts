@@ -8,6 +8,9 @@ import type { CommandIo } from '../../src/lib/index.js'
 import { withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, pings, root } from './network.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 if (!root) t.comment('SKIPPED: pod networks need root')
 
 let networks = 0

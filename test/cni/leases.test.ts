@@ -9,6 +9,9 @@ import type { PluginRequest } from '../../src/cni/index.js'
 import { hostLocal } from '../../src/cni/plugins/host-local.js'
 import { systemClock } from '../../src/lib/index.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 const worker = new URL('./lease-worker.js', import.meta.url).pathname
 const dataDir = mkdtempSync(join(tmpdir(), 'knarr-test-leases-'))
 const alive = setInterval(() => {}, 60_000)

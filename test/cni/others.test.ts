@@ -7,6 +7,9 @@ import { createCni } from '../../src/cni/index.js'
 import { Cgroup, inNetworkNamespace, withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, pings, root } from './network.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 if (!root) t.comment('SKIPPED: pod networks need root')
 const main = new URL('../../src/cli/main.js', import.meta.url).pathname
 const debian = '/usr/lib/cni'

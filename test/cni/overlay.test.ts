@@ -6,6 +6,9 @@ import { type OverlayNode, overlay } from '../../src/cni/index.js'
 import { inNetworkNamespace, withNetwork } from '../../src/sys/index.js'
 import { type Lab, lab, options, pings, root, silent } from './network.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 if (!root) t.comment('SKIPPED: pod networks need root')
 
 interface Machine {

@@ -10,6 +10,9 @@ import { systemClock } from '../../src/lib/index.js'
 import { Nftables, withNetwork } from '../../src/sys/index.js'
 import { type Lab, lab, options, root } from './network.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 if (!root) t.comment('SKIPPED: pod networks need root')
 
 function configure(net: Lab, last: string, subnet: string): { confDir: string; cacheDir: string; leases: string } {

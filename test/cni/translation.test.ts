@@ -7,6 +7,9 @@ import { type Cni, createCni } from '../../src/cni/index.js'
 import { Nftables, withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, root } from './network.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 if (!root) t.comment('SKIPPED: pod networks need root')
 
 interface World {

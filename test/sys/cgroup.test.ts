@@ -7,6 +7,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { attachDeviceRules, Cgroup, type CgroupLayout, cgroupLayout } from '../../src/sys/index.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 const root = process.getuid?.() === 0
 if (!root) t.comment('SKIPPED: control groups need root')
 const options = root ? {} : { skip: 'needs root' }

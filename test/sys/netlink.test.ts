@@ -15,6 +15,9 @@ import {
   withNftables,
 } from '../../src/sys/index.js'
 
+// A machine with other work is slow; nothing here measures time.
+t.setTimeout(300_000)
+
 const root = process.getuid?.() === 0
 if (!root) t.comment('SKIPPED: network namespaces need root')
 const options = root ? {} : { skip: 'needs root' }
