@@ -140,7 +140,9 @@ export function applyConfiguration(
 
   let merged = mergeValues(schema, live ? before : undefined, wanted) as JsonObject
   if (last) {
-    const owned = [...managers.values()].reduce((sum, manager) => union(sum, withNamedFields(schema, manager.set)), emptySet)
+    // The identity in the configuration belongs to nobody, but it must not go either.
+    const spoken = withNamedFields(schema, fieldSetOf(schema, wanted))
+    const owned = [...managers.values()].reduce((sum, manager) => union(sum, withNamedFields(schema, manager.set)), spoken)
     const gone = difference(withNamedFields(schema, last.set), owned)
     merged = removePaths(schema, merged, gone) as JsonObject
   }
