@@ -5,7 +5,7 @@ import type { Image, Mount as LayerMount } from '../image/index.js'
 import { hasErrno } from '../lib/index.js'
 import { type MountSpec, mount, type Seccomp, type Spec } from '../runtime/index.js'
 import { makeContainerDir } from './containers.js'
-import { containerDir, type Engine, sandboxDir } from './engine.js'
+import { containerDir, type Engine, sandboxDir, spoolDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
 import { makeFolders, makeFoldersBelow } from './folders.js'
 import { devicesAt } from './host-facts.js'
@@ -187,5 +187,6 @@ export async function dismantle(engine: Engine, record: ContainerRecord): Promis
   endInput(engine, record.id)
   unmountQuietly(join(dir, 'rootfs'))
   rmSync(dir, { recursive: true, force: true })
+  rmSync(spoolDir(engine, record.id), { recursive: true, force: true })
   await Promise.all([record.id, ...record.imageMounts].map((id) => engine.images.snapshot.remove(id)))
 }

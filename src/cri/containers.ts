@@ -247,7 +247,6 @@ export async function demolish(engine: Engine, record: ContainerRecord): Promise
   } catch (error) {
     throw criError(`removing container ${id}`, error)
   }
-  rmSync(spoolDir(engine, id), { recursive: true, force: true })
   engine.containers.remove(id)
 }
 
