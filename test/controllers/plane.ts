@@ -31,11 +31,11 @@ const printing: Logger = {
 
 export async function startPlane(
   t: Pick<Test, 'teardown'>,
-  options: { readonly nodes?: number; readonly hollow?: Partial<HollowOptions> } = {},
+  options: { readonly nodes?: number; readonly server?: TestServer; readonly hollow?: Partial<HollowOptions> } = {},
 ): Promise<Plane> {
   const log = process.env.KNARR_TEST_LOG ? printing : silentLog
   const stop = new AbortController()
-  const server = await startServer(t)
+  const server = options.server ?? (await startServer(t))
   // Timers of the code under test do not keep the process alive.
   const alive = setInterval(() => {}, 1000)
   const { signal } = stop
