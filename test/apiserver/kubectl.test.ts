@@ -64,6 +64,28 @@ spec:
         ports: [{containerPort: 80}]
 `
 
+const CRD = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: gadgets, singular: gadget, kind: Gadget, shortNames: [gd]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.size}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, maximum: 10, description: How large it is.}
+`
+
 async function basics(t: Test, kubectl: Kubectl, api: Served, version: string, namespace: string): Promise<void> {
   const ok = async (words: string[], pattern: RegExp): Promise<void> => {
     const result = await kubectl(...words)
@@ -131,6 +153,25 @@ async function rest(t: Test, kubectl: Kubectl, api: Served, path: string): Promi
   await run(['create', 'quota', 'q', '--hard=pods=3'], /created/)
   await run(['wait', '--for=jsonpath={.spec.replicas}=4', 'deployment/d', '--timeout=20s'], /condition met/)
   await run(['get', 'configmap', 'missing', '--ignore-not-found'], /^$/)
+  await run(['explain', 'pod.spec.containers.image'], /KIND: +Pod(.|\n)*FIELD: image <string>/)
+  await run(['explain', 'deployments', '--recursive'], /replicas\t<integer>/)
+  const crd = join(api.path, 'crd.yaml')
+  writeFileSync(crd, CRD)
+  await run(['apply', '-f', crd], /customresourcedefinition\S* created/)
+  await run(['wait', '--for=condition=Established', 'crd/gadgets.example.com', '--timeout=30s'], /condition met/)
+  const gadget = join(api.path, 'gadget.yaml')
+  writeFileSync(gadget, 'apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\nspec: {size: 3}\n')
+  await run(['apply', '--server-side', '-f', gadget], /gadget\S* serverside-applied/)
+  writeFileSync(gadget, 'apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\nspec: {size: 4}\n')
+  await run(['diff', '--server-side', '-f', gadget], /^\+ +size: 4$/m, 1)
+  await run(['apply', '--server-side', '-f', gadget], /serverside-applied/)
+  await run(['get', 'gd'], /NAME +SIZE\ng +4/)
+  await run(['explain', 'gadget.spec.size'], /How large it is/)
+  writeFileSync(gadget, 'apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\nspec: {size: 400}\n')
+  await run(['apply', '--server-side', '-f', gadget], /spec\.size: Invalid value/, 1)
+  writeFileSync(gadget, 'apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\nspec: {size: 4, shape: x}\n')
+  await run(['apply', '-f', gadget], /strict decoding error: unknown field "spec\.shape"/, 1)
+  await run(['delete', 'crd', 'gadgets.example.com', '--timeout=60s'], /deleted/)
   await run(['delete', 'deployment,service', '--all'], /deleted/)
   const bob = kubectlOf(path, await api.configFor('bob'), 'rest')
   const refused = await bob('delete', 'pod', 'x')
