@@ -1,0 +1,135 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { parseChallenges } from './auth.js'
+import { findCredentials, fromAuth } from './credentials.js'
+import { hostsFor, parseHosts } from './hosts.js'
+import { parseReference } from './reference.js'
+import { parseToml } from './toml.js'
+
+t.test('TOML as hosts.toml files use it', async (t) => {
+  const text = `# comment
+server = "https://docker.io" # more
+skip_verify = true
+list = [ "a", 'b\\n',
+  "c", ]
+pairs = [["x", "y"]]
+inline = { a = 1, b = { c = "d" } }
+a.b."c d" = "\\u0041\\t"
+[host."https://mirror.test:5000"]
+  capabilities = ["pull"]
+[host."https://mirror.test:5000".header]
+  x = "y"
+`
+  t.same(JSON.parse(JSON.stringify(parseToml(text))), {
+    server: 'https://docker.io',
+    skip_verify: true,
+    list: ['a', 'b\\n', 'c'],
+    pairs: [['x', 'y']],
+    inline: { a: 1, b: { c: 'd' } },
+    a: { b: { 'c d': 'A\t' } },
+    host: { 'https://mirror.test:5000': { capabilities: ['pull'], header: { x: 'y' } } },
+  })
+  for (const [bad, message] of [
+    ['a = ', /^line 1: a value was expected/],
+    ['\na = "x', /^line 2: a string does not end/],
+    ['a = 1\na = 2', /^line 2: a stands twice/],
+    ['a = 1 b = 2', /^line 1: the end of the line was expected/],
+    ['[a', /^line 1: \] was expected/],
+    ['a = [1', /^line 1: a list does not end/],
+    ['__proto__.x = 1', undefined],
+  ] as const) {
+    if (message) t.throws(() => parseToml(bad), { message }, bad)
+    else t.equal(parseToml(bad).x, undefined)
+  }
+  t.equal(({} as { x?: number }).x, undefined, 'no prototype was touched')
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom(...'a="[]{}.,#\n \\u1\'') }), (any) => {
+      try {
+        parseToml(any)
+      } catch (error) {
+        return /^line \d+: /.test((error as Error).message)
+      }
+      return true
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+t.test('hosts: mirrors, paths, capabilities, certificates', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'knarr-hosts-'))
+  t.teardown(() => rmSync(home, { recursive: true, force: true }))
+  const found = parseHosts(
+    'server = "https://reg.test"\n[host."http://m1.test"]\ncapabilities=["pull"]\n[host."https://m2.test/a/v2"]\noverride_path=true\n',
+    {
+      domain: 'reg.test',
+      folder: home,
+    },
+  )
+  t.same(
+    found.map(({ base, mirror, capabilities }) => [base, mirror, capabilities.length]),
+    [
+      ['http://m1.test/v2', true, 1],
+      ['https://m2.test/a/v2', true, 3],
+      ['https://reg.test/v2', false, 3],
+    ],
+  )
+  t.equal(hostsFor('docker.io', { folders: [] })[0]?.base, 'https://registry-1.docker.io/v2')
+  t.same(
+    hostsFor('localhost:5000', { folders: [] }).map(({ base }) => base),
+    ['https://localhost:5000/v2', 'http://localhost:5000/v2'],
+  )
+  mkdirSync(join(home, 'reg.test_443_'))
+  writeFileSync(join(home, 'reg.test_443_/own.crt'), 'PEM')
+  t.same(hostsFor('reg.test:443', { folders: [home] })[0]?.tls.ca, ['PEM'])
+  mkdirSync(join(home, '_default'))
+  writeFileSync(join(home, '_default/hosts.toml'), '[host."https://all.test"]\n')
+  t.same(
+    hostsFor('any.test', { folders: [home] }).map(({ base }) => base),
+    ['https://all.test/v2', 'https://any.test/v2'],
+  )
+  t.equal(hostsFor('any.test', { folders: [], plainHttp: true })[0]?.base, 'http://any.test/v2')
+})
+
+t.test('challenges', async (t) => {
+  t.same(parseChallenges('Bearer realm="https://a/token?x=1,2",service="s", scope="repository:a:pull"'), [
+    { scheme: 'bearer', parameters: { realm: 'https://a/token?x=1,2', service: 's', scope: 'repository:a:pull' } },
+  ])
+  t.same(
+    parseChallenges('Basic realm="x\\"y", Bearer realm="z"').map(({ scheme, parameters }) => [scheme, parameters.realm]),
+    [
+      ['basic', 'x"y'],
+      ['bearer', 'z'],
+    ],
+  )
+  t.same(parseChallenges(''), [])
+})
+
+t.test('credentials', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'knarr-credentials-'))
+  t.teardown(() => rmSync(home, { recursive: true, force: true }))
+  const auth = (text: string): string => Buffer.from(text).toString('base64')
+  writeFileSync(
+    join(home, 'config.json'),
+    JSON.stringify({
+      auths: {
+        'https://index.docker.io/v1/': { auth: auth('hub:pw') },
+        'https://reg.test/v2/': { auth: auth('reg:p:w') },
+        'reg.test/team/app': { username: 'team', password: 'x' },
+        'token.test': { identitytoken: 'refresh' },
+      },
+    }),
+  )
+  const env = { DOCKER_CONFIG: home }
+  const find = (name: string) => findCredentials(parseReference(name), env)
+  t.same(await find('nginx'), { username: 'hub', password: 'pw' })
+  t.same(await find('reg.test/other'), { username: 'reg', password: 'p:w' })
+  t.same(await find('reg.test/team/app:v1'), { username: 'team', password: 'x' }, 'the most precise entry')
+  t.same(await find('token.test/a'), { identityToken: 'refresh' })
+  t.equal(await find('unknown.test/a'), undefined)
+  t.throws(() => fromAuth({ auth: auth('nocolon') }), { message: /is not base64 of/ })
+  writeFileSync(join(home, 'config.json'), '{')
+  await t.rejects(find('nginx'), { message: /config.json is not JSON/ })
+})
