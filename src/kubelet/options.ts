@@ -77,7 +77,6 @@ export interface KubeletSettings {
   readonly registerNode: boolean
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly registerWithTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
-  readonly serializeVolumeSyncMs: number
 }
 
 export const defaultSettings: KubeletSettings = {
@@ -102,7 +101,6 @@ export const defaultSettings: KubeletSettings = {
   registerNode: true,
   nodeLabels: {},
   registerWithTaints: [],
-  serializeVolumeSyncMs: 60_000,
 }
 
 export interface KubeletOptions {
