@@ -8,11 +8,12 @@ import { makeContainerDir } from './containers.js'
 import { containerDir, type Engine, sandboxDir, spoolDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
 import { makeFolders, makeFoldersBelow } from './folders.js'
-import { devicesAt } from './host-facts.js'
+import { deviceAt, devicesAt, readCdiFiles } from './host-facts.js'
 import { layerFolders, readImageFile } from './image-files.js'
 import { endInput } from './output.js'
 import { isHostIpc, isHostNetwork, unmountQuietly } from './pods.js'
 import type { ContainerRecord, SandboxRecord } from './records.js'
+import { applyCdi, cdiEdits } from './spec/cdi.js'
 import { containerSpec } from './spec/container.js'
 import { cleanPath } from './spec/mounts.js'
 import { cgroupsPath } from './spec/sandbox.js'
@@ -177,8 +178,10 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
     deviceAccess: devices.map(({ access }) => access),
     sandboxOptions: sandbox.config.linux?.securityContext?.namespaceOptions,
   })
+  const wantedCdi = (config.cdiDevices ?? []).map(({ name }) => name)
+  const edited = wantedCdi.length > 0 ? applyCdi(spec, cdiEdits(wantedCdi, readCdiFiles(engine.cdiDirs)), deviceAt) : spec
   const { uid, gid, additionalGids } = user
-  return { spec, record: { ...images.record, user: { uid, gid, supplementalGroups: additionalGids } } }
+  return { spec: edited, record: { ...images.record, user: { uid, gid, supplementalGroups: additionalGids } } }
 }
 
 /** Takes away what assemble made. Anything may be missing. */

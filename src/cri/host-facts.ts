@@ -2,10 +2,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { parse as parseYaml } from 'yaml'
 import type { Device } from '../runtime/index.js'
 import type { Machine } from './engine.js'
 import { invalid } from './errors.js'
 import { ALL_CAPABILITIES } from './spec/capabilities.js'
+import type { CdiFile } from './spec/cdi.js'
 
 const major = (rdev: number): number => Number(((BigInt(rdev) >> 8n) & 0xfffn) | ((BigInt(rdev) >> 32n) & ~0xfffn))
 const minor = (rdev: number): number => Number((BigInt(rdev) & 0xffn) | ((BigInt(rdev) >> 12n) & ~0xffn))
@@ -36,6 +38,24 @@ export function devicesAt(hostPath: string, containerPath: string): readonly Dev
       ? devicesAt(join(hostPath, entry.name), join(containerPath, entry.name))
       : [],
   )
+}
+
+/** Devices that vendors describe; a file that cannot be read is as if it were not there, for others must go on working. */
+export function readCdiFiles(dirs: readonly string[] = ['/etc/cdi', '/var/run/cdi']): readonly CdiFile[] {
+  return dirs.flatMap((dir) => {
+    if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return []
+    return readdirSync(dir)
+      .filter((name) => /\.(json|ya?ml)$/.test(name))
+      .sort()
+      .flatMap((name) => {
+        try {
+          const file = parseYaml(readFileSync(join(dir, name), 'utf8')) as CdiFile | null
+          return file && typeof file.kind === 'string' ? [file] : []
+        } catch {
+          return []
+        }
+      })
+  })
 }
 
 /** Made afresh for every container. */
