@@ -166,6 +166,8 @@ void t.test('bootstrap tokens', async (t) => {
 void t.test('front proxy', async (t) => {
   const ca = await createCa('front', context)
   const { ask } = await startServer(t, { frontProxy: { ca: ca.cert, allowedNames: ['aggregator'] } })
+  const published = await ask('GET', '/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication')
+  t.match(published.body.data, { 'requestheader-client-ca-file': ca.cert, 'requestheader-allowed-names': '["aggregator"]' })
   const peerFor = async (commonName: string) => ({
     clientCertificate: der((await issue(ca, { subject: { commonName }, usages: ['client auth'] }, context)).cert),
   })

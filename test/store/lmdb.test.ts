@@ -1,6 +1,6 @@
 // The LMDB store keeps what every store promises, and what only a store on this disk can.
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -124,4 +124,38 @@ void t.test('knarr backup while the store is in use, knarr restore when it is no
   t.equal(await store.revision(), at)
   await store.close()
   t.equal((await run('restore', [`${path}/nothing`])).code, 1)
+})
+
+void t.test('space of what was forgotten is used again', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  const store = await openLmdbStore({ path, clock: systemClock })
+  const rounds = async (count: number): Promise<number> => {
+    for (let round = 0; round < count; round++) {
+      await Promise.all(Array.from({ length: 100 }, (_, i) => store.put(`/k${i}`, Buffer.alloc(4000, round))))
+      await store.compact(await store.revision())
+    }
+    return store.size()
+  }
+  const early = await rounds(10)
+  const late = await rounds(60)
+  t.ok(late < early * 2, `${early} bytes after 10 rounds, ${late} after 70`)
+  await store.close()
+})
+
+void t.test('a damaged record is found', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  let store = await openLmdbStore({ path, clock: systemClock })
+  await store.put('/a', Buffer.from('find-this-value-in-the-file'))
+  await store.close()
+  const file = `${path}/data.mdb`
+  const bytes = readFileSync(file)
+  let at = bytes.indexOf('find-this-value')
+  t.ok(at > 0)
+  for (; at > 0; at = bytes.indexOf('find-this-value', at + 1)) bytes.write('FIND', at)
+  writeFileSync(file, bytes)
+  await t.rejects(async () => {
+    store = await openLmdbStore({ path, clock: systemClock, verify: true })
+  }, /record at revision 2 is damaged \(checksum\)/)
 })

@@ -2,6 +2,7 @@
 import {
   ClusterRole,
   ClusterRoleBinding,
+  ConfigMap,
   findResource,
   type JsonObject,
   type Kind,
@@ -24,6 +25,7 @@ import {
 } from './authorization/bootstrap-policy.js'
 import { missingRules } from './authorization/rules.js'
 import type { User } from './http/context.js'
+import type { ApiServerOptions } from './options.js'
 import { type Backend, keyFor, rememberedObject } from './registry/backend.js'
 import type { WriteRequest, Writer } from './registry/writer.js'
 
@@ -165,4 +167,30 @@ export async function bootstrap(backend: Backend, writer: Writer): Promise<void>
   ])
   await extendRoles(backend, writer, ClusterRole, CLUSTER_ROLES)
   await extendRoles(backend, writer, Role, ROLES)
+}
+
+/** Tells extension servers whom to believe: the authorities of clients, and of the proxy that names users in headers. */
+export async function publishAuthentication(
+  writer: Writer,
+  { clientCa, frontProxy }: Pick<ApiServerOptions, 'clientCa' | 'frontProxy'>,
+): Promise<void> {
+  if (!clientCa && !frontProxy) return
+  const list = (...words: readonly string[]): string => JSON.stringify(words)
+  const data = {
+    ...(clientCa && { 'client-ca-file': clientCa }),
+    ...(frontProxy && {
+      'requestheader-allowed-names': list(...(frontProxy.allowedNames ?? [])),
+      'requestheader-client-ca-file': frontProxy.ca,
+      'requestheader-extra-headers-prefix': list('X-Remote-Extra-'),
+      'requestheader-group-headers': list('X-Remote-Group'),
+      'requestheader-uid-headers': list('X-Remote-Uid'),
+      'requestheader-username-headers': list('X-Remote-User'),
+    }),
+  }
+  const name = 'extension-apiserver-authentication'
+  const object = (): JsonObject => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'kube-system' }, data })
+  await writer.update(systemRequest(ConfigMap, 'kube-system', name), (previous) => ({ ...(previous as unknown as JsonObject), data }), {
+    exact: false,
+    create: object,
+  })
 }

@@ -21,7 +21,7 @@ import { anyOf, authorization, systemMasters } from './authorization/authorizer.
 import { NODE_RULES, parseRule } from './authorization/bootstrap-policy.js'
 import { nodeAuthorizer } from './authorization/node.js'
 import { createRbac } from './authorization/rbac.js'
-import { bootstrap } from './bootstrap.js'
+import { bootstrap, publishAuthentication } from './bootstrap.js'
 import { ANONYMOUS, compose, type Filter, type RequestContext } from './http/context.js'
 import { createDocuments } from './http/documents.js'
 import { answerErrors, errorResponse, toApiError } from './http/errors.js'
@@ -214,6 +214,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   try {
     await types.follow(feed)
     await bootstrap(backend, writer)
+    await publishAuthentication(writer, options)
     if (options.advertise) await publishSelf(writer, options.advertise, ranges)
     background.push(
       customResourceDefinitions(backend, writer, deleter, abort.signal),

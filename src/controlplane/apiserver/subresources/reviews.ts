@@ -112,7 +112,9 @@ async function reviewToken(spec: TokenReviewSpec, context: RequestContext, { tok
 function splitRules(rules: readonly PolicyRule[]): { resourceRules: unknown[]; nonResourceRules: unknown[] } {
   const resourceRules: unknown[] = []
   const nonResourceRules: unknown[] = []
-  for (const { verbs, apiGroups, resources, resourceNames, nonResourceURLs } of rules) {
+  // Several bindings may give the same rule.
+  const unique = [...new Map(rules.map((rule) => [JSON.stringify(rule), rule])).values()]
+  for (const { verbs, apiGroups, resources, resourceNames, nonResourceURLs } of unique) {
     if (resources?.length)
       resourceRules.push({ verbs, apiGroups: apiGroups ?? [], resources, ...(resourceNames?.length && { resourceNames }) })
     if (nonResourceURLs?.length) nonResourceRules.push({ verbs, nonResourceURLs })
