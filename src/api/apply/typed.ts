@@ -89,9 +89,20 @@ export interface Comparison {
 
 const nothing: Comparison = { added: emptySet, modified: emptySet, removed: emptySet }
 
+/** Every path of a value that is new, the inner ones too. */
+function wholeSet(schema: Schema, value: Json): FieldSet {
+  const children = new Map<string, FieldSet>()
+  if (keyedList(schema) && Array.isArray(value))
+    for (const [step, item] of itemsByStep(schema, value)) children.set(step, wholeSet(schema.item, item))
+  else if (granular(schema, value))
+    for (const [name, field] of Object.entries(value))
+      if (field !== undefined) children.set(`f:${name}`, wholeSet(childOf(schema, name).schema, field))
+  return children.size === 0 ? leafSet : { own: true, children }
+}
+
 /** How `after` differs from `before`. `undefined` is absent; null is there and empty. */
 export function compare(schema: Schema, before: Json | undefined, after: Json | undefined): Comparison {
-  if (before === undefined && after === undefined) return nothing
+  if (before === undefined) return after === undefined ? nothing : { ...nothing, added: wholeSet(schema, after) }
   if (keyedList(schema) && (Array.isArray(before) || Array.isArray(after))) {
     const left = itemsByStep(schema, before)
     const right = itemsByStep(schema, after)
@@ -121,7 +132,6 @@ export function compare(schema: Schema, before: Json | undefined, after: Json | 
       after,
     )
   }
-  if (before === undefined) return { ...nothing, added: leafSet }
   if (after === undefined) return { ...nothing, removed: leafSet }
   return equalJson(before, after) ? nothing : { ...nothing, modified: leafSet }
 }
@@ -231,9 +241,14 @@ export function checkDuplicates(schema: Schema, value: Json, path = ''): void {
     if (field !== undefined && field !== null) checkDuplicates(childOf(schema, name).schema, field, `${path}.${name}`)
 }
 
-/** What an object of this shape holds before anybody wrote to it: parts that are always there, lists that are null. */
+const empties = new WeakMap<ObjectSchema, JsonObject>()
+
+/** What an object of this shape holds before anybody wrote to it: parts that are always there, lists that are null. Not to be changed. */
 export function emptyObject(schema: ObjectSchema): JsonObject {
+  const known = empties.get(schema)
+  if (known) return known
   const result: JsonObject = {}
+  empties.set(schema, result)
   for (const [name, field] of schema.fields) {
     if (field.schema.type === 'object' && schema.name && namedSchema(schema.name).alwaysWritten.includes(name))
       result[name] = emptyObject(field.schema)
