@@ -24,9 +24,12 @@ export interface AssembleOptions {
 
 const align = (offset: number, to: number): number => Math.ceil(offset / to) * to
 
+/** Used again by each assembly: an image is copied away before the next one begins. */
+let scratch = Buffer.alloc(1 << 18)
+
 /** Grows as it is written to; offsets are from the image's start. */
 class Arena {
-  bytes = Buffer.alloc(1 << 16)
+  bytes = scratch.fill(0)
   top = 0
 
   reserve(length: number, alignment: number): number {
@@ -36,6 +39,7 @@ class Arena {
       const grown = Buffer.alloc(align(this.top * 2, 1 << 16))
       this.bytes.copy(grown)
       this.bytes = grown
+      scratch = grown
     }
     return at
   }
@@ -179,7 +183,7 @@ export function assemble(program: Program, options: AssembleOptions): Image {
   if (entry === undefined) throw new Error(`program: no block is called ${program.entry}`)
   const addresses = new Map([...assembler.regions].map(([name, offset]) => [name, options.base + offset]))
   return {
-    bytes: arena.bytes.subarray(0, arena.top),
+    bytes: Buffer.from(arena.bytes.subarray(0, arena.top)),
     base: options.base,
     entry: options.base + entry,
     record: options.base,

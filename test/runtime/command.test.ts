@@ -1,0 +1,118 @@
+// `knarr oci` as its callers use it: by hand, beneath podman, beneath containerd's ctr. Needs root.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Spec } from '../../src/runtime/index.js'
+import { has, scene, skip } from './scene.js'
+
+t.setTimeout(240_000)
+const home = join(import.meta.dirname, '../../..')
+const binary = join(home, 'knarr-oci')
+
+function oci(root: string): (...args: readonly string[]) => { code: number | null; out: string; err: string } {
+  return (...args) => {
+    const { status, stdout, stderr } = spawnSync(binary, ['--root', root, ...args], { encoding: 'utf8', timeout: 60_000 })
+    return { code: status, out: stdout, err: stderr }
+  }
+}
+
+t.test('the life of a container, command by command', { skip }, async (t) => {
+  const s = scene(t)
+  const root = join(s.folder, 'oci')
+  const run = oci(root)
+  const write = (spec: Spec): void => writeFileSync(join(s.bundle, 'config.json'), JSON.stringify(spec))
+  write(s.spec(['sh', '-c', 'echo out; echo err >&2; exit 7']))
+  t.same(run('run', '-b', s.bundle, 'a'), { code: 7, out: 'out\n', err: 'err\n' })
+  t.same(run('state', 'a').code, 1, 'run removes it')
+
+  write(s.spec(['sleep', '1000']))
+  // Its output must not be the pipe that we read to its end.
+  const detached = (...args: readonly string[]): number | null =>
+    spawnSync(binary, ['--root', root, ...args], { stdio: 'ignore', timeout: 60_000 }).status
+  t.equal(detached('create', '--bundle', s.bundle, '--pid-file', join(s.folder, 'pid'), 'b'), 0)
+  t.teardown(() => run('delete', '--force', 'b'))
+  const created = JSON.parse(run('state', 'b').out) as Record<string, unknown>
+  t.match(created, { ociVersion: '1.2.0', id: 'b', status: 'created', bundle: s.bundle, rootfs: s.rootfs })
+  t.equal(String(created.pid), readFileSync(join(s.folder, 'pid'), 'utf8'))
+  t.equal(run('start', 'b').code, 0)
+  t.match(run('start', 'b'), { code: 1, err: /cannot start a container in the running state/ })
+  t.match(run('create', '-b', s.bundle, 'b'), { code: 1, err: /container with given ID already exists: b/ })
+  t.match(run('list', '-f', 'json').out, /"id":"b".*"status":"running"/)
+  t.equal(run('list', '-q').out, 'b\n')
+  t.same(run('exec', 'b', 'sh', '-c', 'echo in; hostname; exit 4'), { code: 4, out: 'in\nknarr\n', err: '' })
+  t.same(run('exec', '-u', '1:2', '-e', 'X=y', '--cwd', '/tmp', 'b', 'sh', '-c', 'id -u; id -g; echo $X; pwd').out, '1\n2\ny\n/tmp\n')
+  t.match(run('exec', 'b', 'nope'), { code: 1, err: /executable file not found in \$PATH/ })
+  t.match(run('ps', '-f', 'json', 'b').out, new RegExp(`\\[${String(created.pid)}\\]`))
+  t.equal(run('pause', 'b').code, 0)
+  t.equal((JSON.parse(run('state', 'b').out) as { status: string }).status, 'paused')
+  t.equal(run('resume', 'b').code, 0)
+  t.equal(run('update', '--pids-limit', '33', '--memory', '64m', 'b').code, 0)
+  const stats = JSON.parse(run('events', '--stats', 'b').out) as { data: { pids: object; memory: { usage: object } } }
+  t.match(stats.data, { pids: { limit: 33 }, memory: { usage: { limit: 64 << 20 } } })
+  t.match(run('delete', 'b'), { code: 1, err: /not stopped/ })
+  t.equal(run('kill', 'b', 'KILL').code, 0)
+  for (let left = 100; left > 0 && !run('state', 'b').out.includes('stopped'); left--);
+  t.match(JSON.parse(run('state', 'b').out), { status: 'stopped', pid: 0 })
+  t.equal(run('delete', 'b').code, 0)
+  t.match(run('delete', 'b'), { code: 1, err: /container does not exist/ })
+  t.equal(run('delete', '--force', 'b').code, 0)
+})
+
+t.test('messages, log, spec, features, explain', { skip }, async (t) => {
+  const s = scene(t)
+  const run = oci(join(s.folder, 'oci'))
+  const log = join(s.folder, 'log')
+  t.match(run('--log', log, '--log-format', 'json', 'state', 'nobody'), { code: 1, err: 'container does not exist: nobody\n' })
+  t.match(JSON.parse(readFileSync(log, 'utf8')), { level: 'error', msg: 'container does not exist: nobody' })
+  t.match(run('--wrong'), { code: 1, err: /unknown flag: --wrong/ })
+  t.match(run('--version').out, /^knarr-oci version .*\nspec: 1\.2\.0\n/)
+  const folder = join(s.folder, 'spec')
+  mkdirSync(folder)
+  t.equal(run('spec', '-b', folder).code, 0)
+  t.match(run('spec', '-b', folder), { code: 1, err: /config\.json exists/ })
+  t.match(JSON.parse(run('features').out), { ociVersionMax: '1.2.0', linux: { seccomp: { enabled: true } } })
+  writeFileSync(join(s.bundle, 'config.json'), JSON.stringify({ ...s.spec(['true']), root: undefined }))
+  t.match(run('run', '-b', s.bundle, 'x'), { code: 1, err: /root: want a value/ })
+  writeFileSync(join(s.bundle, 'config.json'), JSON.stringify(s.spec(['true'])))
+  const { out } = run('explain', s.bundle)
+  t.match(out, /^launcher:\n/)
+  for (const line of ['mount /proc: mount', 'pivot root', 'drop CAP_SYS_ADMIN', 'wait for start', 'exec: "true"'])
+    t.ok(out.includes(line), line)
+  t.notOk(existsSync(join(s.folder, 'oci', 'explained')), 'nothing was made')
+})
+
+t.test('podman runs with it', { skip: skip || (has('podman') ? false : 'needs podman') }, async (t) => {
+  const s = scene(t)
+  const podman = (...args: readonly string[]): { code: number | null; out: string; err: string } => {
+    const options = [
+      '--root',
+      join(s.folder, 'podman'),
+      '--runroot',
+      join(s.folder, 'podman-run'),
+      '--tmpdir',
+      join(s.folder, 'podman-tmp'),
+    ]
+    const { status, stdout, stderr } = spawnSync(
+      'podman',
+      [...options, '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs', '--events-backend', 'none', '--runtime', binary, ...args],
+      { encoding: 'utf8', timeout: 120_000 },
+    )
+    return { code: status, out: stdout, err: stderr }
+  }
+  const archive = join(s.folder, 'image.tar')
+  spawnSync('tar', ['-C', s.rootfs, '-cf', archive, '.'])
+  t.equal(podman('import', archive, 'busybox').code, 0)
+  t.teardown(() => podman('rm', '--all', '--force', '--time', '0'))
+  // This machine may not let limits be raised beyond its own.
+  const options = ['--network', 'none', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
+  t.match(podman('run', '--rm', ...options, '--memory', '64m', 'busybox', 'sh', '-c', 'echo hello; exit 3'), { code: 3, out: 'hello\n' })
+  t.match(podman('run', '--rm', ...options, '-t', 'busybox', 'tty'), { code: 0, out: /\/dev\/pts\/0|\/dev\/console/ })
+  t.match(podman('run', '--rm', ...options, 'busybox', 'nope'), { code: 127 })
+  t.equal(podman('run', '-d', '--name', 'box', ...options, 'busybox', 'sh', '-c', 'echo logged; sleep 1000').code, 0)
+  t.match(podman('exec', 'box', 'sh', '-c', 'hostname; exit 5'), { code: 5 })
+  t.equal(podman('logs', 'box').out, 'logged\n')
+  t.equal(podman('stop', '--time', '0', 'box').code, 0)
+  t.match(podman('inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', 'box').out, /exited 137/)
+  t.equal(podman('rm', 'box').code, 0)
+})
