@@ -1,18 +1,43 @@
 // The store that `--store` names.
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, Logger } from '../lib/index.js'
-import { openLmdbStore, type Store } from '../store/index.js'
+import { type Clock, type Random, UsageError } from '../lib/index.js'
+import { openEtcdStore, openLmdbStore, type Store } from '../store/index.js'
 
 export interface StoreChoice {
   readonly dataDir: string
-  /** '' for the embedded one. */
+  /** '' for the embedded one; `etcd://HOST:PORT[,HOST:PORT…]`, or `etcds://…` for TLS. */
   readonly store: string
+  /** Files, PEM. */
+  readonly etcdCaFile: string
+  readonly etcdCertFile: string
+  readonly etcdKeyFile: string
 }
 
-export async function openStore(options: StoreChoice, { clock }: { readonly clock: Clock; readonly log: Logger }): Promise<Store> {
-  if (options.store !== '') throw new Error(`--store=${options.store}: only the embedded store is known; leave the flag out`)
-  const path = join(options.dataDir, 'store')
-  mkdirSync(path, { recursive: true, mode: 0o700 })
-  return openLmdbStore({ path, clock })
+/** The endpoints of a store's URL; throws UsageError for what is none. */
+export function etcdEndpoints(store: string): { readonly endpoints: readonly string[]; readonly tls: boolean } {
+  const match = /^(etcds?):\/\/([^/]+)$/.exec(store)
+  const hosts = match?.[2]?.split(',') ?? []
+  if (!match || hosts.some((host) => !/:\d+$/.test(host))) {
+    throw new UsageError(`--store: "${store}" is no store: leave it out for the embedded one, or write etcd://HOST:2379`)
+  }
+  const tls = match[1] === 'etcds'
+  return { endpoints: hosts.map((host) => `${tls ? 'https' : 'http'}://${host}`), tls }
+}
+
+export async function openStore(
+  options: StoreChoice,
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
+): Promise<Store> {
+  if (options.store === '') {
+    const path = join(options.dataDir, 'store')
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return openLmdbStore({ path, clock })
+  }
+  const { endpoints, tls } = etcdEndpoints(options.store)
+  if (!tls) return openEtcdStore({ endpoints, clock, random })
+  const pem = (file: string): string | undefined => (file === '' ? undefined : readFileSync(file, 'utf8'))
+  const [ca, cert, key] = [pem(options.etcdCaFile), pem(options.etcdCertFile), pem(options.etcdKeyFile)]
+  if (ca === undefined) throw new UsageError('--etcd-cafile is missing: with etcds:// it says whom to believe')
+  return openEtcdStore({ endpoints, clock, random, tls: { ca, ...(cert ? { cert } : {}), ...(key ? { key } : {}) } })
 }

@@ -21,6 +21,16 @@ function mountsBelow(folders: readonly string[]): string[] {
     .reverse()
 }
 
+/** Removes a folder with all that is in it; one that is a mount point itself stays, empty. */
+function removeFolder(folder: string): void {
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) rmSync(join(folder, name), { recursive: true, force: true })
+  try {
+    rmdirSync(folder)
+  } catch (error) {
+    if (!hasErrno(error, 'EBUSY', 'ENOENT')) throw error
+  }
+}
+
 async function removeContainers({ clock, random }: ProcessContext): Promise<void> {
   const root = join(paths.run, 'runtime')
   if (!existsSync(root)) return
@@ -77,8 +87,7 @@ export async function removeEverything({ purge }: { readonly purge: boolean }, c
     [
       'state of pods',
       () => {
-        for (const folder of [join(paths.state, 'cri'), join(paths.kubelet, 'pods'), paths.cniCache])
-          rmSync(folder, { recursive: true, force: true })
+        for (const folder of [join(paths.state, 'cri'), join(paths.kubelet, 'pods'), paths.cniCache]) removeFolder(folder)
         rmSync(join(paths.cniConf, '10-knarr.conflist'), { force: true })
         // Links to pod logs; other runtimes' stay.
         for (const name of existsSync(paths.containerLogs) ? readdirSync(paths.containerLogs) : []) {
@@ -91,8 +100,7 @@ export async function removeEverything({ purge }: { readonly purge: boolean }, c
       'files',
       () => {
         if (!purge) return
-        for (const folder of [paths.config, paths.state, paths.kubelet, paths.podLogs, paths.logs])
-          rmSync(folder, { recursive: true, force: true })
+        for (const folder of [paths.config, paths.state, paths.kubelet, paths.podLogs, paths.logs]) removeFolder(folder)
         for (const folder of [paths.containerLogs, paths.cniConf, '/etc/cni']) {
           try {
             rmdirSync(folder)

@@ -1,7 +1,6 @@
 // `knarr server`: store, API server, controllers and scheduler in one process, wired together.
 import { setMaxListeners } from 'node:events'
-import { join } from 'node:path'
-import { ClusterRole, ClusterRoleBinding, ConfigMap, type Resource, Role, RoleBinding, Service } from '../api/index.js'
+import { ClusterRole, ClusterRoleBinding, ConfigMap, type Kind, type Resource, Role, RoleBinding, Service } from '../api/index.js'
 import { createClient } from '../client/index.js'
 import { createApiServer, serve } from '../controlplane/apiserver/index.js'
 import { runControllers } from '../controlplane/controllers/index.js'
@@ -29,7 +28,10 @@ export interface ServerOptions {
   readonly dataDir: string
   /** '' for the embedded store; `etcd://HOST:PORT[,HOST:PORT…]`. */
   readonly store: string
-  readonly etcd?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  /** Files for TLS to etcd. */
+  readonly etcdCaFile: string
+  readonly etcdCertFile: string
+  readonly etcdKeyFile: string
   readonly extraSans: readonly string[]
 }
 
@@ -148,45 +150,39 @@ export async function runServer(
 /** What belongs to every cluster besides what the API server makes by itself: the DNS Service, its configuration, the server's right to kubelets. */
 async function bootstrapObjects(handler: HttpHandler, options: ServerOptions): Promise<void> {
   const client = createClient(handler, { userAgent: 'knarr' })
-  const ensure = async <T extends Resource>(make: Promise<T>): Promise<void> => {
-    await make.catch((error: unknown) => {
+  const ensure = async <T extends Resource>(kind: Kind<T>, object: T): Promise<void> => {
+    if (await client.find(kind, object.metadata)) return
+    await client.create(kind, object).catch((error: unknown) => {
       if (!isStatus(error, 'AlreadyExists')) throw error
     })
   }
   const dnsIp = clusterDnsIp(options.serviceCidr)
-  await ensure(
-    client.create(Service, {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: {
-        name: 'kube-dns',
-        namespace: 'kube-system',
-        labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
-      },
-      spec: {
-        clusterIP: dnsIp,
-        clusterIPs: [dnsIp],
-        ports: [
-          { name: 'dns', port: 53, protocol: 'UDP' },
-          { name: 'dns-tcp', port: 53, protocol: 'TCP' },
-          { name: 'metrics', port: 9153, protocol: 'TCP' },
-        ],
-      },
-    }),
-  )
-  await ensure(
-    client.create(ConfigMap, {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: COREFILE_CONFIGMAP,
-      data: { Corefile: defaultCorefile(options.clusterDomain) },
-    }),
-  )
-  for (const binding of bindings) await ensure(client.create(ClusterRoleBinding, binding))
-  await ensure(client.create(ClusterRole, agentRole))
-  await ensure(client.create(Role, corefileRole))
-  await ensure(client.create(RoleBinding, corefileBinding))
+  await ensure(Service, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: 'kube-dns',
+      namespace: 'kube-system',
+      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+    },
+    spec: {
+      clusterIP: dnsIp,
+      clusterIPs: [dnsIp],
+      ports: [
+        { name: 'dns', port: 53, protocol: 'UDP' },
+        { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+        { name: 'metrics', port: 9153, protocol: 'TCP' },
+      ],
+    },
+  })
+  await ensure(ConfigMap, {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: COREFILE_CONFIGMAP,
+    data: { Corefile: defaultCorefile(options.clusterDomain) },
+  })
+  for (const binding of bindings) await ensure(ClusterRoleBinding, binding)
+  await ensure(ClusterRole, agentRole)
+  await ensure(Role, corefileRole)
+  await ensure(RoleBinding, corefileBinding)
 }
-
-/** Where the embedded store keeps its files. */
-export const embeddedStoreFolder = (dataDir: string): string => join(dataDir, 'store')

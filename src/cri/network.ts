@@ -72,7 +72,7 @@ export function cniNetwork(cni: Cni): PodNetwork {
         const status = await cni.status()
         return status.ready
           ? { ready: true, reason: '', message: '' }
-          : { ready: false, reason: 'NetworkPluginNotReady', message: status.message }
+          : { ready: false, reason: 'NetworkPluginNotReady', message: `network plugin is not ready: ${status.message}` }
       } catch (error) {
         return { ready: false, reason: 'NetworkPluginNotReady', message: sentence(error) }
       }

@@ -34,6 +34,9 @@ export const serverFlags = {
     value: 'URL',
     default: '',
   },
+  'etcd-cafile': { type: 'string', help: 'authority of etcd (with etcds://)', value: 'FILE', default: '' },
+  'etcd-certfile': { type: 'string', help: 'client certificate for etcd', value: 'FILE', default: '' },
+  'etcd-keyfile': { type: 'string', help: 'its key', value: 'FILE', default: '' },
   'data-dir': { type: 'string', help: 'folder of the embedded store', value: 'DIR', default: paths.state },
   'cert-dir': { type: 'string', help: 'folder of certificates and keys', value: 'DIR', default: paths.pki },
   ...common,
@@ -83,6 +86,9 @@ export function serverOptions(flags: Flags<typeof serverFlags>): ServerOptions {
     adminConf: paths.adminConf,
     dataDir: flags['data-dir'],
     store: flags.store,
+    etcdCaFile: flags['etcd-cafile'],
+    etcdCertFile: flags['etcd-certfile'],
+    etcdKeyFile: flags['etcd-keyfile'],
     extraSans: flags['tls-san'],
   }
 }

@@ -356,8 +356,15 @@ async function ensureObject(writer: Writer, kind: Kind, object: JsonObject, fiel
   try {
     await writer.create({ ...request, name: '' }, structuredClone(object))
   } catch (error) {
-    if (!isStatus(error, 'AlreadyExists')) throw error
-    if (field === undefined) return
+    // A Service that is there holds its address, and a second one with it is Invalid before its name is looked at.
+    if (!isStatus(error, 'AlreadyExists', 'Invalid')) throw error
+    if (field === undefined) {
+      const unchanged = (previous: Resource): JsonObject => previous as unknown as JsonObject
+      await writer.update(request, unchanged, { exact: false }).catch((missing: unknown) => {
+        throw isStatus(missing, 'NotFound') ? error : missing
+      })
+      return
+    }
     await writer.update(
       request,
       (previous) => {

@@ -83,7 +83,11 @@ export const certificateApprover: Controller = {
     if (!identity) return undefined
     const asksForItself = isKubeletClient(request, identity) && mayApprove(request, identity)
     const node = asksForItself ? undefined : cache.get(Node, request.spec.username?.replace(/^system:node:/, '') ?? '')
-    if (!asksForItself && !(node && isOwnServing(request, identity, node))) return undefined
+    if (!asksForItself && !(node && isOwnServing(request, identity, node))) {
+      // A node that has just registered may be known here only in a moment.
+      const young = clock.now() - millis(request.metadata.creationTimestamp) < 5 * 60_000
+      return request.spec.signerName === SERVING_KUBELET && young ? { requeueAfterMs: 1000 } : undefined
+    }
     const time = rfc3339(clock.now())
     const condition = {
       type: 'Approved',
