@@ -1,10 +1,12 @@
 // Takes everything of ours off a machine, whatever state it is in: every part is tried, failures are told at the end.
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { CNI_TABLE, overlay } from '../cni/index.js'
 import { explain, hasErrno } from '../lib/index.js'
-import { iptablesApplier } from '../proxy/index.js'
+import { iptablesApplier, nftablesApplier } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
-import { cgroupLayout, openCgroup, unmount, withNetwork } from '../sys/index.js'
+import { cgroupLayout, dropTable, openCgroup, unmount, withNetwork, withNftables } from '../sys/index.js'
 import { removeAddressLink } from './hosts.js'
 import { paths } from './paths.js'
 import type { ProcessContext } from './server.js'
@@ -61,8 +63,8 @@ function removeLinks(): void {
       for (const link of network.links()) if (link.master === bridge.index) network.deleteLink(link.index)
       network.deleteLink(bridge.index)
     }
-    network.deleteLink('knarr-vxlan')
   })
+  overlay({ self: { name: '', address: '', podCidrs: [] } }).remove()
   removeAddressLink()
 }
 
@@ -83,7 +85,16 @@ export async function removeEverything({ purge }: { readonly purge: boolean }, c
     ['cgroups', removeCgroups],
     ['mounts', removeMounts],
     ['links', removeLinks],
-    ['service rules', () => iptablesApplier({ clusterCidrs: [] }).remove()],
+    [
+      'rules',
+      async () => {
+        await nftablesApplier({ clusterCidrs: [] }).remove()
+        // Only where somebody asked for the iptables mode is there something to remove, and the programs for it.
+        if (spawnSync('iptables-save', ['-t', 'nat'], { encoding: 'utf8' }).stdout?.includes('KUBE-'))
+          await iptablesApplier({ clusterCidrs: [] }).remove()
+        withNftables(undefined, (nft) => nft.hasTable(CNI_TABLE) && nft.apply(dropTable(CNI_TABLE)))
+      },
+    ],
     [
       'state of pods',
       () => {

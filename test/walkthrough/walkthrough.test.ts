@@ -110,6 +110,10 @@ spec:
     t.match(await kube('describe', 'deploy', 'web'), /ScalingReplicaSet[\s\S]*Scaled up replica set web-\w+ from 0 to 3/)
     t.match(await kube('rollout', 'undo', 'deploy/web'), /rolled back/)
     await kube('rollout', 'status', 'deploy/web', '--timeout=120s')
+    await until(
+      'the old pods are gone',
+      async () => (await kube('get', 'pods', '-l', 'app=web', '-o', 'name')).trim().split('\n').length === 5,
+    )
   })
 
   await t.test('Services: from outside on every machine, by name from a pod, across nodes without NAT', async (t) => {
@@ -244,7 +248,7 @@ spec:
   })
 
   await t.test('drain and uncordon', async (t) => {
-    await kube('drain', 'two', '--ignore-daemonsets', '--force', '--delete-emptydir-data', '--timeout=120s')
+    await kube('drain', 'two', '--ignore-daemonsets', '--force', '--delete-emptydir-data', '--grace-period=1', '--timeout=120s')
     t.match(await kube('get', 'node', 'two'), /Ready,SchedulingDisabled/)
     t.notMatch(await kube('get', 'pods', '-l', 'app=web', '-o', 'wide'), / two /)
     await kube('uncordon', 'two')
@@ -286,7 +290,7 @@ spec:
     const left = await three.must([
       'sh',
       '-c',
-      'ls -A /etc/knarr /var/lib/knarr /run/knarr 2>/dev/null; ip -br link | grep -E "knarr|veth"; nft list ruleset | grep -E "knarr"; true',
+      'find /etc/knarr /var/lib/knarr /run/knarr /var/lib/kubelet -mindepth 1 2>/dev/null; ip route | grep 10.244; grep kubelet/pods /proc/mounts; ip -br link | grep -E "knarr|veth"; nft list ruleset | grep -E "knarr"; true',
     ])
     t.equal(left.trim(), '')
     await until('three replaced', async () => (await kube('get', 'deploy', 'web', '--no-headers')).includes('5/5'))
