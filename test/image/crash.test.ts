@@ -115,16 +115,14 @@ t.test('killed at every part of a download, and at any moment of everything else
     const running = spawn(process.execPath, [child, root, host, ...names], { stdio: ['ignore', 'pipe', 'inherit'] })
     victim = running
     const dead = once(running, 'exit')
-    if (!byByte) {
-      const dots = (): void => {
-        running.stdout.once('data', () => setTimeout(() => running.kill('SIGKILL'), round * 3))
-      }
-      dots()
-    } else running.stdout.resume()
-    // When all is there already no byte is downloaded and nobody would kill it.
-    const patience = setTimeout(() => running.kill('SIGKILL'), 1500)
+    let dots = 0
+    running.stdout.on('data', () => {
+      dots++
+      // When all is there already no byte is downloaded, and the registry would not kill it.
+      if (byByte && dots > 2) running.kill('SIGKILL')
+      if (!byByte && dots === 1) setTimeout(() => running.kill('SIGKILL'), round * 3)
+    })
     const [, signal] = (await dead) as [number | null, string | null]
-    clearTimeout(patience)
     if (signal !== 'SIGKILL') t.fail(`the child ended by itself in round ${round}`)
     const store = openStore(t, root, { registries: plain })
     seen += verify(store, expected)
