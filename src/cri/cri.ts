@@ -1,6 +1,7 @@
 // The CRI put together: one object for the kubelet in this process and for the gRPC server.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { MessageChannel } from 'node:worker_threads'
 import { pauseProgram } from '../runtime/index.js'
 import {
   createContainer,
@@ -113,7 +114,14 @@ export async function createCri(options: CriOptions): Promise<RunningCri> {
   mkdirSync(options.root, { recursive: true, mode: 0o700 })
   const engine = createEngine(options)
   placePause(engine)
-  await recover(engine)
+  // Clocks and watches alone do not keep a process alive: without this, one that has nothing else to do yet would end midway.
+  const { port1: alive } = new MessageChannel()
+  alive.ref()
+  try {
+    await recover(engine)
+  } finally {
+    alive.close()
+  }
   return {
     ...imageService(engine),
     ...queries(engine),

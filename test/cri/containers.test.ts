@@ -5,6 +5,8 @@ import t from 'tap'
 import type { ContainerConfig, LinuxContainerSecurityContext, NamespaceOption, PodSandboxConfig } from '../../src/cri/index.js'
 import { contents, exited, IMAGE, options, run, scene, until } from './scene.js'
 
+t.setTimeout(300_000)
+
 t.test('containers', options, async (t) => {
   const s = await scene()
   const { cri, close } = await s.open()
@@ -27,7 +29,7 @@ t.test('containers', options, async (t) => {
   const capabilities = async (context: LinuxContainerSecurityContext): Promise<bigint> =>
     BigInt(`0x${(await output('grep CapBnd /proc/self/status', secure(context)))[0]?.split(/\s+/)[1]}`)
 
-  t.test('command, arguments, environment, folder: over the image', async (t) => {
+  t.test('command, arguments, environment, folder: over the image', { timeout: 120_000 }, async (t) => {
     t.strictSame(await output('', { command: ['sh', '-c'], args: ['echo $0 $1', 'a'] }), ['a'])
     t.strictSame(await output('echo $FROM $X; pwd; echo $HOME', { envs: [{ key: 'X', value: 'a "b" $c' }], workingDir: '/tmp' }), [
       'image a "b" $c',
@@ -37,7 +39,7 @@ t.test('containers', options, async (t) => {
     t.strictSame(await output('pwd', { workingDir: '/made/for/it' }), ['/made/for/it'])
   })
 
-  t.test('users and groups', async (t) => {
+  t.test('users and groups', { timeout: 120_000 }, async (t) => {
     t.strictSame(await output('id -u; id -g; id -G; echo $HOME', secure({ runAsUsername: 'web' })), [
       '1000',
       '1000',
@@ -56,7 +58,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', secure({ runAsGroup: 5 })), /runAsGroup/)
   })
 
-  t.test('capabilities, privileges', async (t) => {
+  t.test('capabilities, privileges', { timeout: 120_000 }, async (t) => {
     const NET_ADMIN = 1n << 12n
     const CHOWN = 1n
     const SYS_ADMIN = 1n << 21n
@@ -71,7 +73,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', secure({ capabilities: { addCapabilities: ['FLY'] } })), /FLY/)
   })
 
-  t.test('system call filters', async (t) => {
+  t.test('system call filters', { timeout: 120_000 }, async (t) => {
     const attempt = 'grep Seccomp: /proc/self/status; mount -t tmpfs none /tmp 2>&1 | tail -1; echo end'
     const admin = { capabilities: { addCapabilities: ['SYS_ADMIN'] } }
     t.match((await output(attempt))[0], /2$/, 'RuntimeDefault is the default')
@@ -91,14 +93,14 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', secure({ seccomp: { profileType: 'Localhost', localhostRef: '/none.json' } })), /none\.json/)
   })
 
-  t.test('read-only root, masked and read-only paths', async (t) => {
+  t.test('read-only root, masked and read-only paths', { timeout: 120_000 }, async (t) => {
     t.match(await output('touch /x 2>&1', secure({ readonlyRootfs: true })), [/Read-only/])
     t.strictSame(await output('wc -c < /proc/keys; touch /proc/sys/kernel/x 2>/dev/null || echo refused'), ['0', 'refused'])
     t.not((await output('wc -c < /proc/interrupts', secure({ maskedPaths: [], readonlyPaths: [] })))[0], '0', 'an empty list unmasks')
     t.match(await output('grep " /sys " /proc/mounts', secure({ privileged: true })), [/\brw\b/])
   })
 
-  t.test('mounts: access, propagation, files, image volumes', async (t) => {
+  t.test('mounts: access, propagation, files, image volumes', { timeout: 120_000 }, async (t) => {
     const host = join(s.dir, 'volume')
     mkdirSync(host)
     writeFileSync(join(host, 'file'), 'word\n')
@@ -122,7 +124,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', { mounts: [{ hostPath: '', containerPath: '/x' }] }), /neither a host path/)
   })
 
-  t.test('devices', async (t) => {
+  t.test('devices', { timeout: 120_000 }, async (t) => {
     const devices = [{ hostPath: '/dev/null', containerPath: '/dev/hole', permissions: 'rw' }]
     t.strictSame(await output('echo x > /dev/hole && echo written; stat -c %t:%T /dev/hole', { devices }), ['written', '1:3'])
     await t.rejects(output('true', { devices: [{ hostPath: '/dev/none', containerPath: '/dev/x' }] }), /\/dev\/none/)
@@ -133,7 +135,7 @@ t.test('containers', options, async (t) => {
     )
   })
 
-  t.test('process namespaces: own, of the host, of another container', async (t) => {
+  t.test('process namespaces: own, of the host, of another container', { timeout: 120_000 }, async (t) => {
     const pid = (namespaceOptions: NamespaceOption): Partial<ContainerConfig> => secure({ namespaceOptions })
     t.strictSame(await output('echo $$', pid({ pid: 'CONTAINER' })), ['1'])
     t.not((await output('readlink /proc/self/ns/pid; exit', pid({ pid: 'NODE' })))[0], '')
@@ -143,7 +145,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', pid({ pid: 'TARGET', targetId: target })), /not running/)
   })
 
-  t.test('stop signals, patience, and what is left of processes', async (t) => {
+  t.test('stop signals, patience, and what is left of processes', { timeout: 120_000 }, async (t) => {
     const script = 'trap "echo got it; exit 21" USR1; trap "exit 99" TERM; echo up; while :; do sleep 0.05; done'
     const up = (name: string) =>
       until(
@@ -166,7 +168,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(output('true', { stopSignal: 'SIGFOO' }), /SIGFOO/)
   })
 
-  t.test('limits: set, changed while it runs, and what happens beyond', async (t) => {
+  t.test('limits: set, changed while it runs, and what happens beyond', { timeout: 120_000 }, async (t) => {
     const id = await run(cri, podSandboxId, config, 'exec sleep 1000', {
       metadata: { name: 'limited' },
       linux: { resources: { cpuShares: 512, cpuPeriod: 100_000, cpuQuota: 50_000, memoryLimitInBytes: 64 * 2 ** 20 } },
@@ -192,7 +194,7 @@ t.test('containers', options, async (t) => {
     t.match(await exited(cri, greedy), { reason: 'OOMKilled', exitCode: 137 })
   })
 
-  t.test('what cannot be executed says so', async (t) => {
+  t.test('what cannot be executed says so', { timeout: 120_000 }, async (t) => {
     const { containerId } = await cri.createContainer({
       podSandboxId,
       sandboxConfig: config,
@@ -207,7 +209,7 @@ t.test('containers', options, async (t) => {
     })
   })
 
-  t.test('logs: reopened after rotation', async (t) => {
+  t.test('logs: reopened after rotation', { timeout: 120_000 }, async (t) => {
     const id = await run(cri, podSandboxId, config, 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done', {
       metadata: { name: 'rotated' },
     })
@@ -225,7 +227,7 @@ t.test('containers', options, async (t) => {
     await t.rejects(cri.reopenContainerLog(id), { code: 'FAILED_PRECONDITION' })
   })
 
-  t.test('pods: sysctls, host IPC, wrong wishes', async (t) => {
+  t.test('pods: sysctls, host IPC, wrong wishes', { timeout: 120_000 }, async (t) => {
     const sandbox = async (name: string, linux: NonNullable<PodSandboxConfig['linux']>, script: string): Promise<readonly string[]> => {
       const own = s.pod(name, { linux: { ...config.linux, ...linux } })
       const { podSandboxId: id } = await cri.runPodSandbox({ config: own })

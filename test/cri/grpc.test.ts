@@ -31,6 +31,8 @@ function channels(
   }
 }
 
+t.setTimeout(300_000)
+
 t.test('grpc', options, async (t) => {
   const s = await scene()
   const daemon = await s.open()
@@ -52,7 +54,7 @@ t.test('grpc', options, async (t) => {
   let podSandboxId = ''
   let containerId = ''
 
-  t.test('version, status, configuration; the socket is for root', async (t) => {
+  t.test('version, status, configuration; the socket is for root', { timeout: 120_000 }, async (t) => {
     t.match(await client.call('Version', { version: 'v1' }), { runtimeName: 'knarr', runtimeApiVersion: 'v1' })
     const status = await client.call('Status', { verbose: true })
     t.match(status, {
@@ -68,7 +70,7 @@ t.test('grpc', options, async (t) => {
     t.equal(statSync(socket).mode & 0o777, 0o600)
   })
 
-  t.test('a pod from beginning to end', async (t) => {
+  t.test('a pod from beginning to end', { timeout: 120_000 }, async (t) => {
     podSandboxId = (await client.call('RunPodSandbox', { config })).podSandboxId as string
     const container = {
       metadata: { name: 'main' },
@@ -95,7 +97,7 @@ t.test('grpc', options, async (t) => {
     t.match({ ...sync, stdout: String(sync.stdout) }, { stdout: 'hi\n', exitCode: 2 })
   })
 
-  t.test('images', async (t) => {
+  t.test('images', { timeout: 120_000 }, async (t) => {
     t.match((await client.call('ListImages')).images, [{ repoTags: [IMAGE] }])
     t.match((await client.call('ImageStatus', { image: { image: IMAGE } })).image, { repoTags: [IMAGE], size: Number })
     t.equal((await client.call('ImageStatus', { image: { image: 'test.local/none:1' } })).image, undefined)
@@ -105,7 +107,7 @@ t.test('grpc', options, async (t) => {
     await client.call('RemoveImage', { image: { image: 'test.local/none:1' } })
   })
 
-  t.test('errors have codes and sentences', async (t) => {
+  t.test('errors have codes and sentences', { timeout: 120_000 }, async (t) => {
     await t.rejects(client.call('ContainerStatus', { containerId: 'f00' }), { code: 5, details: /"f00" not found/ })
     await t.rejects(client.call('RunPodSandbox', {}), { code: 3, details: /no config/ })
     await t.rejects(client.call('RunPodSandbox', { config, runtimeHandler: 'other' }), { code: 3, details: /no runtime for "other"/ })
@@ -115,7 +117,7 @@ t.test('grpc', options, async (t) => {
     await t.rejects(client.call('Exec', { containerId, cmd: ['true'], tty: true, stdout: true, stderr: true }), { code: 3 })
   })
 
-  t.test('stats', async (t) => {
+  t.test('stats', { timeout: 120_000 }, async (t) => {
     t.match(await client.call('ContainerStats', { containerId }), {
       stats: { attributes: { id: containerId }, cpu: { usageCoreNanoSeconds: Number }, memory: { workingSetBytes: Number } },
     })
@@ -125,7 +127,7 @@ t.test('grpc', options, async (t) => {
     t.match((await client.call('ListPodSandboxMetrics')).podMetrics, [{ podSandboxId }])
   })
 
-  t.test('exec over WebSocket: input, output, exit status', async (t) => {
+  t.test('exec over WebSocket: input, output, exit status', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('Exec', {
       containerId,
       cmd: ['sh', '-c', 'read x; echo "got $x"; echo bad >&2; exit 6'],
@@ -145,7 +147,7 @@ t.test('grpc', options, async (t) => {
     t.match(String(error), /404/, 'an address is good once')
   })
 
-  t.test('attach sees output; a stranger to the address space gets 404, a plain request 400', async (t) => {
+  t.test('attach sees output; a stranger to the address space gets 404, a plain request 400', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('Attach', { containerId, stdout: true })
     const remote = channels(String(url), 'v4.channel.k8s.io')
     await once(remote.socket, 'open')
@@ -160,7 +162,7 @@ t.test('grpc', options, async (t) => {
     t.equal(response.statusCode, 400)
   })
 
-  t.test('SPDY is spoken too: the upgrade is answered', async (t) => {
+  t.test('SPDY is spoken too: the upgrade is answered', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('Exec', { containerId, cmd: ['true'], stdout: true })
     const { port, pathname } = new URL(String(url))
     const upgrade = httpRequest({
@@ -175,7 +177,7 @@ t.test('grpc', options, async (t) => {
     stream.destroy()
   })
 
-  t.test('port-forward over WebSocket channels', async (t) => {
+  t.test('port-forward over WebSocket channels', { timeout: 120_000 }, async (t) => {
     const made = await client.call('CreateContainer', {
       podSandboxId,
       sandboxConfig: config,
@@ -198,7 +200,7 @@ t.test('grpc', options, async (t) => {
     await remote.closed
   })
 
-  t.test('removal, and the events of it all', async (t) => {
+  t.test('removal, and the events of it all', { timeout: 120_000 }, async (t) => {
     await client.call('StopContainer', { containerId, timeout: 0 })
     await client.call('RemovePodSandbox', { podSandboxId })
     await client.call('RemovePodSandbox', { podSandboxId })

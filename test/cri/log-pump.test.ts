@@ -68,7 +68,8 @@ if (process.argv[2] === 'pump') {
 } else suite()
 
 function suite(): void {
-  t.test('output of both streams becomes log lines; the unfinished line comes at the end', async (t) => {
+  t.setTimeout(300_000)
+  t.test('output of both streams becomes log lines; the unfinished line comes at the end', { timeout: 120_000 }, async (t) => {
     const { dir, write } = scene(t)
     const pump = openPump(dir)
     write('out', 'one\ntwo')
@@ -79,7 +80,7 @@ function suite(): void {
     t.strictSame(contents(join(dir, 'logs', '0.log')), ['one', 'two', 'oops'])
   })
 
-  t.test('a listener gets what is written from then on, and may make the pump wait', async (t) => {
+  t.test('a listener gets what is written from then on, and may make the pump wait', { timeout: 120_000 }, async (t) => {
     const { dir, write } = scene(t)
     const pump = openPump(dir)
     const got: string[] = []
@@ -100,7 +101,7 @@ function suite(): void {
     t.strictSame(contents(join(dir, 'logs', '0.log')), ['a', 'b'])
   })
 
-  t.test('rotation: old lines in the old file, new ones in the new', async (t) => {
+  t.test('rotation: old lines in the old file, new ones in the new', { timeout: 120_000 }, async (t) => {
     const { dir, write } = scene(t)
     const first = openPump(dir)
     write('out', 'before\n')
@@ -117,7 +118,7 @@ function suite(): void {
     t.strictSame(contents(log), ['after'])
   })
 
-  t.test('spools do not grow with what went through them', async (t) => {
+  t.test('spools do not grow with what went through them', { timeout: 120_000 }, async (t) => {
     const { dir, write } = scene(t)
     const pump = openPump(dir)
     // Not longer than PIPE_BUF, so that each is written as a whole.

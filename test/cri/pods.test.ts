@@ -6,6 +6,8 @@ import { contents, exited, options, run, scene, until } from './scene.js'
 
 const hostNetwork = { securityContext: { namespaceOptions: { network: 'NODE' as const } } }
 
+t.setTimeout(300_000)
+
 t.test('pods', options, async (t) => {
   const s = await scene()
   const { cri, close } = await s.open()
@@ -14,7 +16,7 @@ t.test('pods', options, async (t) => {
     await s.end()
   })
 
-  t.test('a pod of the host network: runs, logs, ends, is removed', async (t) => {
+  t.test('a pod of the host network: runs, logs, ends, is removed', { timeout: 120_000 }, async (t) => {
     const config = s.pod('host', { linux: hostNetwork })
     const { podSandboxId } = await cri.runPodSandbox({ config })
     const id = await run(cri, podSandboxId, config, 'echo out; echo err >&2; printf tail; exit 3')
@@ -29,7 +31,7 @@ t.test('pods', options, async (t) => {
     await cri.removePodSandbox(podSandboxId)
   })
 
-  t.test('a pod of its own network: an address, its own name, files that say so', async (t) => {
+  t.test('a pod of its own network: an address, its own name, files that say so', { timeout: 120_000 }, async (t) => {
     const config = s.pod('web', { dnsConfig: { servers: ['10.96.0.10'], searches: ['test.svc'], options: ['ndots:5'] } })
     const { podSandboxId } = await cri.runPodSandbox({ config })
     const { status } = await cri.podSandboxStatus(podSandboxId)
@@ -50,7 +52,7 @@ t.test('pods', options, async (t) => {
     t.strictSame(readdirSync(join(s.dir, 'run', 'sandboxes')), [], 'no folder stays')
   })
 
-  t.test('containers of a pod share network, IPC, name and processes', async (t) => {
+  t.test('containers of a pod share network, IPC, name and processes', { timeout: 120_000 }, async (t) => {
     const config = s.pod('shared')
     const { podSandboxId } = await cri.runPodSandbox({ config })
     const first = await run(cri, podSandboxId, config, 'echo shared > /dev/shm/word; exec sleep 1000', { metadata: { name: 'first' } })

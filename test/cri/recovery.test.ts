@@ -45,6 +45,8 @@ async function create(
 const statusOf = async (client: CriClient, containerId: string): Promise<ContainerStatus> =>
   (await client.call('ContainerStatus', { containerId })).status as ContainerStatus
 
+t.setTimeout(300_000)
+
 t.test('recovery', options, async (t) => {
   const s = await scene()
   let life = await startDaemon(s)
@@ -57,7 +59,7 @@ t.test('recovery', options, async (t) => {
     await s.end()
   })
 
-  t.test('a running pod goes on: state, network, exec, every line once', async (t) => {
+  t.test('a running pod goes on: state, network, exec, every line once', { timeout: 120_000 }, async (t) => {
     const config = s.pod('survivor')
     const podSandboxId = (await life.client.call('RunPodSandbox', { config })).podSandboxId as string
     const { status: before } = await life.client.call('PodSandboxStatus', { podSandboxId })
@@ -86,7 +88,7 @@ t.test('recovery', options, async (t) => {
     await life.client.call('RemovePodSandbox', { podSandboxId })
   })
 
-  t.test('an exit while nobody looks is known afterwards, with its last lines', async (t) => {
+  t.test('an exit while nobody looks is known afterwards, with its last lines', { timeout: 120_000 }, async (t) => {
     const config = s.pod('unseen')
     const podSandboxId = (await life.client.call('RunPodSandbox', { config })).podSandboxId as string
     const id = await create(life.client, podSandboxId, config, 'main', 'echo first; sleep 0.3; echo second; printf last >&2; exit 9')
@@ -131,7 +133,7 @@ t.test('recovery', options, async (t) => {
     }
   })
 
-  t.test('records of another boot: ended, not lost', async (t) => {
+  t.test('records of another boot: ended, not lost', { timeout: 120_000 }, async (t) => {
     const config = s.pod('reboot')
     const podSandboxId = (await life.client.call('RunPodSandbox', { config })).podSandboxId as string
     const id = await create(life.client, podSandboxId, config, 'main', 'exec sleep 1000')

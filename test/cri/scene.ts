@@ -1,5 +1,6 @@
 // A CRI of its own for a test: own folders, own network, an image made of busybox; nothing of it stays.
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -112,7 +113,7 @@ let scenes = 0
 const CLONE_NEWNET = 0x40000000
 
 export const root = process.getuid?.() === 0
-export const options = root ? { timeout: 120_000 } : { skip: 'needs root' }
+export const options = root ? { timeout: 240_000 } : { skip: 'needs root' }
 
 /** From the first scene on the test is on a machine of its own, as far as the network goes. */
 function ownNetwork(): void {
@@ -159,6 +160,8 @@ export async function openIn(dir: string, images: ImageStore = createImageStore(
 export async function scene(): Promise<Scene> {
   if (scenes === 0) ownNetwork()
   const dir = mkdtempSync(join(tmpdir(), 'kcri-'))
+  // As the folders of a daemon are: root of a user namespace must be able to pass.
+  chmodSync(dir, 0o711)
   // Timers and descriptors of the daemon do not keep a test alive.
   const alive = setInterval(() => {}, 60_000)
   const number = (process.pid % 200) + 20

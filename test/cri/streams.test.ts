@@ -9,6 +9,8 @@ import { contents, exited, options, run, scene, until } from './scene.js'
 
 const out = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
 
+t.setTimeout(300_000)
+
 t.test('streams', options, async (t) => {
   const s = await scene()
   let daemon = await s.open()
@@ -21,7 +23,7 @@ t.test('streams', options, async (t) => {
   const { podSandboxId } = await cri().runPodSandbox({ config })
   const main = await run(cri(), podSandboxId, config, 'exec sleep 1000', { envs: [{ key: 'COLOUR', value: 'blue' }] })
 
-  t.test('execSync: output, exit code, environment, failures', async (t) => {
+  t.test('execSync: output, exit code, environment, failures', { timeout: 120_000 }, async (t) => {
     const result = await cri().execSync(main, ['sh', '-c', 'echo out $COLOUR $FROM; echo err >&2; exit 7'])
     t.match(
       { ...result, stdout: out(result.stdout), stderr: out(result.stderr) },
@@ -34,12 +36,12 @@ t.test('streams', options, async (t) => {
     t.equal(big.stdout.length, 3_072_000)
   })
 
-  t.test('a process that was given up is killed', async (t) => {
+  t.test('a process that was given up is killed', { timeout: 120_000 }, async (t) => {
     const { stdout } = await cri().execSync(main, ['ps', '-o', 'args'])
     t.notMatch(out(stdout), /sleep 100\n/)
   })
 
-  t.test('exec with streams: input reaches the process, its end too', async (t) => {
+  t.test('exec with streams: input reaches the process, its end too', { timeout: 120_000 }, async (t) => {
     const session = await cri().exec({
       containerId: main,
       cmd: ['sh', '-c', 'cat; echo done >&2; exit 4'],
@@ -57,7 +59,7 @@ t.test('streams', options, async (t) => {
     session.close()
   })
 
-  t.test('exec with a terminal: one output, a size that can change', async (t) => {
+  t.test('exec with a terminal: one output, a size that can change', { timeout: 120_000 }, async (t) => {
     const session = await cri().exec({
       containerId: main,
       cmd: ['sh', '-c', 'tty; read x; stty size; exit 3'],
@@ -81,13 +83,13 @@ t.test('streams', options, async (t) => {
     session.close()
   })
 
-  t.test('closing a session kills its process', async (t) => {
+  t.test('closing a session kills its process', { timeout: 120_000 }, async (t) => {
     const session = await cri().exec({ containerId: main, cmd: ['sleep', '777'], stdout: true })
     session.close()
     t.strictSame(await session.exit, { exitCode: 137 })
   })
 
-  t.test('attach: output from now on, input, end of input with stdinOnce', async (t) => {
+  t.test('attach: output from now on, input, end of input with stdinOnce', { timeout: 120_000 }, async (t) => {
     const id = await run(cri(), podSandboxId, config, 'echo before; while read line; do echo "got $line"; done; echo end', {
       metadata: { name: 'once' },
       stdin: true,
@@ -104,7 +106,7 @@ t.test('streams', options, async (t) => {
     t.strictSame(contents(s.dir, 'streams', 'once/0.log'), ['before', 'got a', 'got b', 'end'])
   })
 
-  t.test('input stays open over sessions and over the death of the daemon without stdinOnce', async (t) => {
+  t.test('input stays open over sessions and over the death of the daemon without stdinOnce', { timeout: 120_000 }, async (t) => {
     const id = await run(cri(), podSandboxId, config, 'while read line; do echo "got $line"; done; echo end', {
       metadata: { name: 'long' },
       stdin: true,
@@ -127,7 +129,7 @@ t.test('streams', options, async (t) => {
     )
   })
 
-  t.test('a container with a terminal: log, attach, resize', async (t) => {
+  t.test('a container with a terminal: log, attach, resize', { timeout: 120_000 }, async (t) => {
     const id = await run(cri(), podSandboxId, config, 'echo ready; read x; stty size; echo "x=$x"', {
       metadata: { name: 'tty' },
       tty: true,
@@ -146,7 +148,7 @@ t.test('streams', options, async (t) => {
     t.match(log, /17 91\r\nx=word\r/)
   })
 
-  t.test('port-forward reaches what listens on the loopback of the pod', async (t) => {
+  t.test('port-forward reaches what listens on the loopback of the pod', { timeout: 120_000 }, async (t) => {
     const id = await run(cri(), podSandboxId, config, 'exec nc -ll -p 8080 -e cat', { metadata: { name: 'server' } })
     const connection = await until(() =>
       cri()

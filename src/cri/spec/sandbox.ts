@@ -58,7 +58,10 @@ export function sandboxSpec(config: PodSandboxConfig, facts: SandboxFacts): Spec
       noNewPrivileges: true,
       oomScoreAdj: facts.oomScoreAdj ?? PAUSE_OOM_SCORE,
     },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+    ],
     linux: {
       namespaces: sandboxNamespaces(options, facts.netns),
       ...(hasUserNamespace(options)
