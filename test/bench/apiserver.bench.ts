@@ -164,7 +164,9 @@ async function server(): Promise<void> {
     const idle = await usage()
     rows.push(['memory, nothing stored (MB)', idle.rss / 1e6, '', ''])
     await load(64, 1000, async (i) => void (await request('POST', pods, pod(i))))
+    const idleCpu = (await usage()).cpuMs
     const creates = await load(64, 4000, async (i) => void (await request('POST', pods, pod(1000 + i))))
+    rows.push(['create pod, CPU of the server (ms)', '', ((await usage()).cpuMs - idleCpu) / 4000, ''])
     note('create pod, 64 clients', creates)
     aims.push({
       name: 'durable creates per second, 64 clients',
