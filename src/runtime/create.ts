@@ -19,6 +19,7 @@ import {
 import { filterOf } from './filters.js'
 import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
 import { hasHooks, runHooks } from './hooks.js'
+import { idmappedMounts, userNamespaceWith } from './idmap.js'
 import { notExecutable } from './not-executable.js'
 import { containerProgram } from './plan/container.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
@@ -111,6 +112,7 @@ export function planContainer(
       rootfs,
       rootfsParent: shared ? mountPointOf(rootfs) : '/',
       sources: sourceKinds(planned),
+      idmapped: new Set(idmappedMounts(planned).keys()),
       cgroup: { layout: cgroupLayout(), path: cgroup.path, files, directory },
       parent: context.parent,
       pauseForHooks: hasHooks(planned, 'prestart', 'createRuntime', 'createContainer'),
@@ -177,7 +179,7 @@ export async function createContainer(options: CreateOptions, context: CreateCon
     }
     const report = new ReportReader(files.openReport(options.id), names)
     undo.push(() => report.close())
-    const { launched, keeper } = launchContainer({ options, context, elf, terminal: facts.consoleSocket })
+    const { launched, keeper } = launchContainer({ options, context, elf, terminal: facts.consoleSocket, spec })
     undo.push(async () => {
       if (keeper !== undefined) closeSync(keeper)
       await cgroup.kill()
@@ -197,9 +199,13 @@ interface LaunchContainerOptions {
   readonly context: CreateContext
   readonly elf: ElfProgram
   readonly terminal: boolean
+  readonly spec: Spec
 }
 
-function launchContainer({ options, context, elf, terminal }: LaunchContainerOptions): { launched: Launched; keeper: number | undefined } {
+function launchContainer({ options, context, elf, terminal, spec }: LaunchContainerOptions): {
+  launched: Launched
+  keeper: number | undefined
+} {
   const toClose: number[] = []
   const stdio = openStdio(options.stdio)
   let keeper: number | undefined
@@ -209,6 +215,12 @@ function launchContainer({ options, context, elf, terminal }: LaunchContainerOpt
     toClose.push(report)
     elf.setWord('given-report', report)
     const keep = [...Array.from({ length: context.preserveFds }, (_, i) => 3 + i), report]
+    for (const [index, { uids, gids }] of idmappedMounts(spec)) {
+      const fd = userNamespaceWith(uids, gids)
+      toClose.push(fd)
+      keep.push(fd)
+      elf.setWord(`idmap-${index}`, fd)
+    }
     if (terminal) {
       let socket = context.consoleSocket
       if (socket === undefined) {

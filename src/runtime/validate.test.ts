@@ -52,6 +52,11 @@ t.test('each mistake names its path and what was expected', async (t) => {
       'linux.uidMappings: want a user namespace in linux.namespaces',
     ],
   ]
+  const notify = validateSpec({
+    ...valid,
+    linux: { ...linux, seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }] } },
+  })
+  t.match(problemText(notify), /^linux\.seccomp\.syscalls\[0\]\.action: want another action/)
   for (const [spec, message] of cases) t.equal(problemText(validateSpec(spec)), message)
 })
 

@@ -129,6 +129,22 @@ t.test('mount options: ro, rro, rw over a read-only root, nosuid, propagation, f
   t.same(await leftovers(s), [])
 })
 
+t.test('idmapped mounts: files of one owner seen as those of another', { skip }, async (t) => {
+  const s = scene(t)
+  const data = join(s.folder, 'data')
+  mkdirSync(data)
+  writeFileSync(join(data, 'file'), '')
+  const maps = [{ containerID: 0, hostID: 300_000, size: 1000 }]
+  const mounts: MountSpec[] = [
+    proc,
+    { destination: '/plain', type: 'bind', source: data, options: ['bind'] },
+    { destination: '/mapped', type: 'bind', source: data, options: ['bind', 'idmap'], uidMappings: maps, gidMappings: maps },
+  ]
+  const { output } = await s.run(s.spec(['sh', '-c', 'stat -c %u:%g /plain/file /mapped/file'], { spec: { mounts } }))
+  t.equal(output, '0:0\n300000:300000\n')
+  t.same(await leftovers(s), [])
+})
+
 t.test('sysctls, time offsets, domain name, personality, devices, seccomp', { skip }, async (t) => {
   const s = scene(t)
   const base = s.spec([])

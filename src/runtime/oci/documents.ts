@@ -117,7 +117,7 @@ export async function features(session: Session): Promise<number> {
       cgroup: { v1: mode !== 'v2', v2: mode !== 'v1', systemd: true, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
-        actions: seccompActions,
+        actions: seccompActions.filter((action) => action !== 'SCMP_ACT_NOTIFY'),
         operators: seccompOperators,
         archs: SECCOMP_ARCHITECTURES,
         knownFlags: seccompFlags,

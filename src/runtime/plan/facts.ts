@@ -11,6 +11,8 @@ export interface ContainerFacts {
   readonly rootfsParent: string
   /** By index in `spec.mounts`: what the source of a bind mount is. */
   readonly sources: ReadonlyMap<number, 'directory' | 'file'>
+  /** Indexes in `spec.mounts` that are idmapped; the regions `idmap-INDEX` hold descriptors of user namespaces. */
+  readonly idmapped: ReadonlySet<number>
   readonly cgroup: {
     readonly layout: CgroupLayout
     readonly path: string

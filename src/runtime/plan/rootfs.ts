@@ -1,6 +1,8 @@
 // From a fresh mount namespace to the container's own root: the steps, in the order in which they must happen.
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_RECURSIVE,
   MOUNT_ATTR,
   MS,
   mountAttributes,
@@ -19,7 +21,7 @@ import { deviceSteps } from './devices.js'
 import type { ContainerFacts } from './facts.js'
 
 const { attach, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
-const { text, value } = program
+const { address, text, value } = program
 
 const MNT_DETACH = 2
 
@@ -45,7 +47,7 @@ const sourceRegion = (index: number): string => `source-${index}`
 /** Opens the source of every bind mount; runs where the host's paths are visible and readable. */
 export function openSources(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
-    if (isBind(mount)) openSource(w, mount, index)
+    if (isBind(mount)) openSource(w, mount, index, facts)
   }
   if (sourcesAreOpenedOutside(spec)) {
     cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
@@ -54,10 +56,16 @@ export function openSources(w: ProgramWriter, spec: Spec, facts: ContainerFacts)
   }
 }
 
-function openSource(w: ProgramWriter, mount: MountSpec, index: number): void {
-  const { flags } = splitOptions(mount.options ?? [])
+function openSource(w: ProgramWriter, mount: MountSpec, index: number, facts: ContainerFacts): void {
+  const { flags, idmap } = splitOptions(mount.options ?? [])
+  const what = `mount ${mount.destination}`
   const recursive = (flags & MS.REC) !== 0 || !(mount.options ?? []).includes('bind')
-  cloneTree(w, { what: `mount ${mount.destination}`, source: mount.source ?? '', recursive, into: sourceRegion(index) })
+  cloneTree(w, { what, source: mount.source ?? '', recursive, into: sourceRegion(index) })
+  if (!facts.idmapped.has(index)) return
+  const attributes = w.region(`idmap-attributes-${index}`, [MOUNT_ATTR.IDMAP, 0, 0, 0])
+  w.step(`${what}: note the id maps`, 'value', [value(`idmap-${index}`)], { into: `${attributes}[3]` })
+  const flag = AT_EMPTY_PATH | (idmap === 'ridmap' ? AT_RECURSIVE : 0)
+  w.step(`${what}: map ids`, 'mount_setattr', [value(sourceRegion(index)), text(''), flag, address(attributes), 32])
 }
 
 /** Everything up to, and without, the change of root. */
@@ -96,7 +104,7 @@ function oneMount(w: ProgramWriter, { spec, facts, mount, index, outside }: OneM
   const type = mount.type ?? (isBind(mount) ? 'bind' : 'none')
   const options = splitOptions(mount.options ?? [])
   if (isBind(mount)) {
-    if (!outside) openSource(w, mount, index)
+    if (!outside) openSource(w, mount, index, facts)
     const source = sourceRegion(index)
     const target = openTarget(w, { root: 'root', path: mount.destination, make: facts.sources.get(index) ?? 'directory', what })
     bindAttributes(w, what, source, options)
