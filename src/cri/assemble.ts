@@ -13,6 +13,7 @@ import { layerFolders, readImageFile } from './image-files.js'
 import { endInput } from './output.js'
 import { isHostIpc, isHostNetwork, unmountQuietly } from './pods.js'
 import type { ContainerRecord, SandboxRecord } from './records.js'
+import { shiftOwners } from './shift-owners.js'
 import { applyCdi, cdiEdits } from './spec/cdi.js'
 import { containerSpec } from './spec/container.js'
 import { cleanPath } from './spec/mounts.js'
@@ -143,8 +144,12 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
       )
   const rootfs = join(dir, 'rootfs')
   mkdirSync(rootfs, { recursive: true, mode: 0o711 })
-  for (const layer of layers) mount({ ...layer, target: rootfs })
+  const userns = sandbox.config.linux?.securityContext?.namespaceOptions?.usernsOptions
+  const shifted = userns?.mode === 'POD'
+  const metadataOnly = (layer: LayerMount): readonly string[] => (shifted && layer.type === 'overlay' ? ['metacopy=on'] : [])
+  for (const layer of layers) mount({ ...layer, options: [...(layer.options ?? []), ...metadataOnly(layer)], target: rootfs })
   makeFoldersBelow(rootfs, cleanPath(config.workingDir || image.config.config?.WorkingDir || '/'))
+  if (shifted) await shiftOwners(rootfs, userns?.uids ?? [], userns?.gids ?? [])
   const hostNetwork = isHostNetwork(sandbox.config)
   const files = sandboxDir(engine, sandbox.id)
   const targetId = security?.namespaceOptions?.targetId
