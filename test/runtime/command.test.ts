@@ -1,9 +1,11 @@
 // `knarr oci` as its callers use it: by hand, beneath podman, beneath containerd's ctr. Needs root.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Spec } from '../../src/runtime/index.js'
+import { openCgroup } from '../../src/sys/index.js'
 import { has, scene, skip } from './scene.js'
 
 t.setTimeout(240_000)
@@ -115,4 +117,43 @@ t.test('podman runs with it', { skip: skip || (has('podman') ? false : 'needs po
   t.equal(podman('stop', '--time', '0', 'box').code, 0)
   t.match(podman('inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', 'box').out, /exited 137/)
   t.equal(podman('rm', 'box').code, 0)
+})
+
+t.test('containerd runs with it', { skip: skip || (has('containerd') && has('ctr') ? false : 'needs containerd and ctr') }, async (t) => {
+  const s = scene(t)
+  const folder = join(s.folder, 'containerd')
+  mkdirSync(folder)
+  const socket = join(folder, 'sock')
+  writeFileSync(
+    join(folder, 'config.toml'),
+    `version = 2\nroot = "${folder}/root"\nstate = "${folder}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "${socket}"\n`,
+  )
+  // A namespace of containerd is also the parent group of its containers.
+  const id = `knarr-test-${process.pid}`
+  const daemon = spawn('containerd', ['--config', join(folder, 'config.toml')], { stdio: 'ignore' })
+  const ended = once(daemon, 'exit')
+  const ctr = (...args: readonly string[]): { code: number | null; out: string; err: string } => {
+    const { status, stdout, stderr } = spawnSync('ctr', ['--address', socket, '--namespace', id, ...args], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
+    return { code: status, out: stdout, err: stderr }
+  }
+  t.teardown(async () => {
+    ctr('task', 'rm', '--force', id)
+    ctr('container', 'rm', id)
+    daemon.kill()
+    await ended
+    await openCgroup(`/${id}`).delete()
+  })
+  for (let left = 300; left > 0 && ctr('version').code !== 0; left--) await new Promise((resolve) => setTimeout(resolve, 100))
+  const options = ['--rootfs', '--runc-binary', binary]
+  t.match(ctr('run', '--rm', ...options, s.rootfs, id, '/bin/sh', '-c', 'echo hello; exit 6'), { code: 6, out: 'hello\n' })
+  t.equal(ctr('run', '--detach', ...options, s.rootfs, id, '/bin/sleep', '1000').code, 0)
+  t.match(ctr('task', 'exec', '--exec-id', 'one', id, '/bin/sh', '-c', 'echo inside; exit 3'), { code: 3, out: 'inside\n' })
+  t.match(ctr('task', 'ls').out, new RegExp(`${id} +\\d+ +RUNNING`))
+  t.equal(ctr('task', 'kill', '--signal', 'SIGKILL', id).code, 0)
+  for (let left = 100; left > 0 && !ctr('task', 'ls').out.includes('STOPPED'); left--)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  t.match(ctr('task', 'ls').out, /STOPPED/)
 })
