@@ -439,7 +439,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   // The service account that pods need comes from a controller.
   await runUntil(120_000, () => invariants.kind('ServiceAccount').some((each) => each.metadata.namespace === namespace))
   for (const deed of create) await act(deed)
-  for (let round = 3 + randomInt(random, 6); round > 0; round--) {
+  for (let round = 2 + randomInt(random, 5); round > 0; round--) {
     await runUntil(randomInt(random, 8000))
     await act(pick(random, deeds))
     if (random.next() < 0.1) clock.jump(randomInt(random, 240_000) - 120_000)
