@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { EndpointSlice, Namespace, Service } from '../api/index.js'
 import { createClient, httpsTransport, informer } from '../client/index.js'
 import { createCni } from '../cni/index.js'
-import { cniNetwork, createCri, thisMachine } from '../cri/index.js'
+import { type Cri, cniNetwork, createCri, thisMachine } from '../cri/index.js'
 import { dnsIndexes, runClusterDns } from '../dns/index.js'
 import { createImageStore } from '../image/index.js'
-import { createKubelet, serveNodeApi } from '../kubelet/index.js'
+import { createKubelet, remoteRuntime, serveNodeApi } from '../kubelet/index.js'
 import { asError, explain } from '../lib/index.js'
 import { runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
@@ -33,23 +33,17 @@ export interface AgentOptions {
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   readonly staticPodPath: string
+  /** Socket of somebody else's CRI runtime; '' for our own. */
+  readonly runtimeEndpoint: string
 }
 
-/** Works until the signal is aborted; pods go on running. `onReady` is called when the node is registered. */
-export async function runAgent(
-  options: AgentOptions,
-  context: ProcessContext,
-  signal: AbortSignal,
-  onReady: () => void = () => {},
-): Promise<void> {
-  const { clock, random, log } = context
-  for (const folder of [paths.run, paths.state, paths.kubelet, paths.podLogs, paths.containerLogs]) mkdirSync(folder, { recursive: true })
-  enableForwarding(log)
+interface NodeRuntime {
+  readonly cri: Cri
+  close(): Promise<void>
+}
 
-  const identity = nodeIdentity(options.kubeconfig, options.nodeName, context)
-  const transport = await httpsTransport({ server: identity.server, ca: identity.ca, identity: identity.current })
-  const client = createClient(transport.handler, { userAgent: 'kubelet' })
-
+/** Our own runtime, images and pod networking in this process. */
+async function ownRuntime({ clock, random, log }: ProcessContext): Promise<NodeRuntime> {
   const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, random, restrictOomScoreAdj: true })
   const images = createImageStore({ root: paths.images, clock, random })
   // Before there is a node that the add-on could be scheduled to.
@@ -67,6 +61,39 @@ export async function runAgent(
     version: KUBERNETES_VERSION,
     log: log.child({ component: 'cri' }),
   })
+  return {
+    cri,
+    async close() {
+      cri.close()
+      runtime.close()
+    },
+  }
+}
+
+/** A runtime that serves CRI v1 on a socket: containerd, CRI-O. */
+async function foreignRuntime(endpoint: string, { clock }: ProcessContext): Promise<NodeRuntime> {
+  const remote = await remoteRuntime(endpoint, clock)
+  return { cri: remote, close: async () => remote.close() }
+}
+
+/** Works until the signal is aborted; pods go on running. `onReady` is called when the node is registered. */
+export async function runAgent(
+  options: AgentOptions,
+  context: ProcessContext,
+  signal: AbortSignal,
+  onReady: () => void = () => {},
+): Promise<void> {
+  const { clock, random, log } = context
+  for (const folder of [paths.run, paths.state, paths.kubelet, paths.podLogs, paths.containerLogs]) mkdirSync(folder, { recursive: true })
+  enableForwarding(log)
+
+  const identity = nodeIdentity(options.kubeconfig, options.nodeName, context)
+  const transport = await httpsTransport({ server: identity.server, ca: identity.ca, identity: identity.current })
+  const client = createClient(transport.handler, { userAgent: 'kubelet' })
+
+  const { cri, close: closeRuntime } = await (options.runtimeEndpoint === ''
+    ? ownRuntime(context)
+    : foreignRuntime(options.runtimeEndpoint, context))
   const kubelet = createKubelet({
     client,
     cri,
@@ -144,8 +171,7 @@ export async function runAgent(
   try {
     await Promise.all(work)
   } finally {
-    cri.close()
-    runtime.close()
+    await closeRuntime()
     await transport.close()
   }
 }

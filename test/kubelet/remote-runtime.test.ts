@@ -18,7 +18,7 @@ t.test('a runtime behind gRPC', options, async (t) => {
   const streams = await serveStreams({ cri: served, clock: systemClock, random: systemRandom, log: testLog })
   const socket = join(n.s.dir, 'cri.sock')
   const grpc = await serveCri({ cri: served, urls: streams.urls, socket, log: testLog })
-  const cri = remoteRuntime(socket, systemClock)
+  const cri = await remoteRuntime(socket, systemClock)
   t.teardown(async () => {
     cri.close()
     streams.close()

@@ -54,6 +54,12 @@ export const agentFlags = {
   port: { type: 'number', help: 'port of the node API', value: 'PORT', default: 10_250 },
   'node-labels': { type: 'list', help: 'labels of the Node', value: 'KEY=VALUE,…' },
   'register-with-taints': { type: 'list', help: 'taints of the Node', value: 'KEY=VALUE:EFFECT,…' },
+  'container-runtime-endpoint': {
+    type: 'string',
+    help: 'socket of another CRI runtime (unix:///run/containerd/containerd.sock) instead of our own',
+    value: 'URL',
+    default: '',
+  },
   'pod-manifest-path': { type: 'string', help: 'folder of static pods', value: 'DIR', default: paths.manifests },
   ...common,
 } as const satisfies FlagSpecs
@@ -118,6 +124,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
       return { key: match[1], effect: match[3], ...(match[2] ? { value: match[2] } : {}) }
     }),
     staticPodPath: flags['pod-manifest-path'],
+    runtimeEndpoint: flags['container-runtime-endpoint'],
   }
 }
 
