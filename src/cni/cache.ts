@@ -1,5 +1,5 @@
 // What ADD gave, kept on disk for CHECK, DEL and GC; the file format is libcni's, so that its tools can read it.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasErrno } from '../lib/index.js'
 import { parseNetwork } from './config.js'
@@ -64,6 +64,14 @@ export class ResultCache {
 
   remove(networkName: string, containerId: string, ifName: string): void {
     rmSync(this.file(networkName, containerId, ifName), { force: true })
+  }
+
+  /** Removes what writers left that were killed before they were done. */
+  sweep(): void {
+    for (const name of existsSync(this.folder) ? readdirSync(this.folder) : []) {
+      const writer = /^\..*\.(\d+)$/.exec(name)?.[1]
+      if (writer !== undefined && !existsSync(`/proc/${writer}`)) rmSync(join(this.folder, name), { force: true })
+    }
   }
 
   /** The attachment of a container's interface, in whichever network it was made. */

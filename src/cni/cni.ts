@@ -129,6 +129,7 @@ export function createCni(options: CniOptions = {}): Cni {
     if (!of) return
     await removeAll(of, kept?.result)
     cache.remove(of.network.name, of.containerId, of.ifName)
+    cache.sweep()
   }
 
   return {
@@ -184,6 +185,7 @@ export function createCni(options: CniOptions = {}): Cni {
 
     async gc(valid) {
       const keep = new Set(valid.map((one) => `${one.containerId}/${one.ifName ?? DEFAULT_INTERFACE}`))
+      cache.sweep()
       const attachments = cache.list()
       const errors: unknown[] = []
       for (const stale of attachments.filter((one) => !keep.has(`${one.containerId}/${one.ifName}`)))
