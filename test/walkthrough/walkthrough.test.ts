@@ -60,6 +60,7 @@ async function courses(t: Tap, cluster: TestCluster): Promise<void> {
     ])
       t.match(described, part)
     t.equal((await kube('exec', 'hello', '--', 'hostname')).trim(), 'hello')
+    t.match((await kubectl('logs', 'hello', '--previous')).stderr, /previous terminated container "hello" in pod "hello" not found/)
     const missing = await kubectl('get', 'pod', 'nobody')
     t.match(missing.stderr, /pods "nobody" not found/)
   })

@@ -1,7 +1,7 @@
 // log, exec, attach, portforward and proxy: which kubelet, pod or endpoint a request goes on to.
 import type { Duplex } from 'node:stream'
 import { EndpointSlice, Node, notFoundError, Pod, Service } from '../../../api/index.js'
-import { ApiError } from '../../../lib/index.js'
+import { ApiError, readBody } from '../../../lib/index.js'
 import { typeFor } from '../bootstrap.js'
 import type { RequestContext } from '../http/context.js'
 import { createReader, type Reader } from '../registry/backend.js'
@@ -188,6 +188,9 @@ async function proxyTarget(context: RequestContext, reader: Reader): Promise<Tar
   throw new ApiError('ServiceUnavailable', `no endpoints available for service ${JSON.stringify(info.name)}`)
 }
 
+/** Bytes. */
+const LONGEST_COMPLAINT = 64 * 1024
+
 const STREAMING = ['exec', 'attach', 'portforward']
 
 /** The same targets for plain requests and for connections that ask for an upgrade. */
@@ -202,7 +205,14 @@ export function createForwarder(connector: Connector) {
     if (info.subresource !== 'proxy' && !(subresource?.verbs as readonly string[] | undefined)?.includes(info.verb)) throw noSuchMethod()
     const target = await targetFor(context, services)
     if (STREAMING.includes(info.subresource)) throw badRequest('Upgrade request required')
-    return connector.request(target, context.request)
+    const response = await connector.request(target, context.request)
+    // A kubelet says in plain text what is wrong with a log; clients of the API expect a Status.
+    if (info.subresource !== 'log' || response.status < 400) return response
+    const text = Buffer.from(await readBody(response.body, LONGEST_COMPLAINT))
+      .toString('utf8')
+      .trim()
+    const reason = response.status === 404 ? 'NotFound' : response.status === 400 ? 'BadRequest' : 'InternalError'
+    throw new ApiError(reason, text || `the kubelet answered ${response.status}`, { code: response.status })
   }
   const handlers: SpecialHandlers = new Map([
     ['/pods/log', forward],
