@@ -139,7 +139,10 @@ export class Nftables {
     })
   }
 
-  /** Elements of a set or map; of intervals the ends are left out, and `key` is the first value. */
+  /**
+   * Elements of a set or map; of intervals the ends are left out, and `key` is the first value. While the kernel's hash table grows
+   * after many additions, a listing may have one element twice and another not at all.
+   */
   elements(set: NftSet): readonly NftElement[] {
     const messages = this.dump(NFT.GETSETELEM, set.table.family, `elements of ${set.name}`, (w) =>
       w.text(1, set.table.name).text(2, set.name),
