@@ -212,7 +212,8 @@ t.test('volumes and environment', options, async (t) => {
     t.equal(statusOf(climbs)?.state?.waiting?.reason, 'CreateContainerConfigError')
     t.ok(await n.eventWith('wrong-type', 'FailedMount', /hostPath type check failed: .* is not a file/))
     t.ok(await n.eventWith('no-claim', 'FailedMount', /persistentvolumeclaim "nobody" not found/))
-    t.match(statusOf(await n.get('no-claim'))?.state, { waiting: { reason: 'ContainerCreating' } })
+    // The event may be there before the status is.
+    await n.wait('no-claim', (pod) => statusOf(pod)?.state?.waiting?.reason === 'ContainerCreating')
   })
 
   t.test('a missing ConfigMap holds the pod until it comes', async (t) => {
