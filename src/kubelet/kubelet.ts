@@ -132,8 +132,11 @@ export function createKubelet(options: KubeletOptions): Kubelet {
   function admit(pod: Pod): ReturnType<typeof refusalOf> {
     // What has a status was admitted before.
     if (pod.status?.startTime || pod.metadata.deletionTimestamp) return undefined
+    // A pod that is gone from the API gives its place back, though its processes may still be ending here.
+    const isKnown = ({ metadata: { namespace, name, uid } }: Pod): boolean => podCache.get(`${namespace}/${name}`)?.metadata.uid === uid
     const others = (pods?.all() ?? [])
-      .filter(({ stage, pod: other }) => (stage === 'sync' || stage === 'stopping') && other.metadata.uid !== pod.metadata.uid)
+      .filter(({ stage, pod: other }) => stage === 'sync' || (stage === 'stopping' && isKnown(other)))
+      .filter(({ pod: other }) => other.metadata.uid !== pod.metadata.uid)
       .map(({ pod: other }) => other)
     const node = { name: nodeName, labels: currentNode()?.metadata.labels ?? {}, allocatable: allocatable() }
     return refusalOf({ pod, others, node, allowedUnsafeSysctls: settings.allowedUnsafeSysctls, shuttingDown: down })

@@ -78,8 +78,9 @@ async function start(client: Client, names: readonly string[]): Promise<readonly
       return client.create(Pod, pod(name))
     }),
   )
-  await done
+  await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 60_000))])
   stop.abort()
+  if (times.size < names.length) console.log(`${names.length - times.size} of ${names.length} pods were not Ready within 60 s`)
   return [...times.values()]
 }
 
