@@ -6,12 +6,14 @@ import {
   cgroupLayout,
   type ElfProgram,
   elfProgram,
+  type Image,
   type Launched,
   launch,
   memoryFile,
   openCgroup,
   type program,
   reap,
+  STEP_BYTES,
   StepError,
   socketPair,
   thisArchitecture,
@@ -25,7 +27,7 @@ import { containerProgram } from './plan/container.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
 import { notFoundStep } from './plan/process.js'
 import { isBind } from './plan/rootfs.js'
-import { ReportReader, type StepNames } from './report.js'
+import { namesIn, ReportReader } from './report.js'
 import { resourcesOf } from './resources.js'
 import { OCI_VERSION, type OciState, type Spec } from './spec.js'
 import { checkId, type StateFile, type StateFiles } from './state-files.js'
@@ -133,11 +135,12 @@ function tailsOf({ stdout, stderr }: Stdio = {}): NonNullable<ContainerFacts['ta
   )
 }
 
-/** Steps that can fail after `created`: from the first block of that part on, as the state file keeps them. */
-function lateSteps(steps: ReadonlyMap<number, { readonly name: string; readonly call: string }>, args0: string): StateFile['lateSteps'] {
+/** Steps that can fail after `created`, as the state file keeps them. */
+function lateSteps({ blocks }: Image, args0: string): StateFile['lateSteps'] {
+  const names = new Set([notFoundStep(args0), 'seccomp filter', 'wait for start'])
   const late: Record<string, readonly [string, string]> = {}
-  for (const [address, { name, call }] of steps) {
-    if (name === notFoundStep(args0) || name === 'seccomp filter' || name === 'wait for start') late[address] = [name, call]
+  for (const { address, steps } of blocks) {
+    for (const [i, { name, call }] of steps.entries()) if (names.has(name)) late[address + i * STEP_BYTES] = [name, call]
   }
   return late
 }
@@ -161,7 +164,7 @@ export async function createContainer(options: CreateOptions, context: CreateCon
     parent: context.parent,
     cgroupPath: facts.cgroup.path,
     systemdCgroup: context.systemdCgroup,
-    lateSteps: lateSteps(image.steps, spec.process?.args?.[0] ?? ''),
+    lateSteps: lateSteps(image, spec.process?.args?.[0] ?? ''),
     spec,
   }
   const undo: (() => Promise<void> | void)[] = []
@@ -173,11 +176,7 @@ export async function createContainer(options: CreateOptions, context: CreateCon
     cgroup.create()
     const resources = resourcesOf(spec)
     if (resources) cgroup.limit(resources)
-    const names: StepNames = (address) => {
-      const found = image.steps.get(address)
-      return found && [found.name, found.call]
-    }
-    const report = new ReportReader(files.openReport(options.id), names)
+    const report = new ReportReader(files.openReport(options.id), namesIn(image))
     undo.push(() => report.close())
     const { launched, keeper } = launchContainer({ options, context, elf, terminal: facts.consoleSocket, spec })
     undo.push(async () => {

@@ -18,7 +18,7 @@ import {
 import { notExecutable } from './not-executable.js'
 import { execProgram } from './plan/exec.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
-import { ReportReader } from './report.js'
+import { namesIn, ReportReader } from './report.js'
 import type { Process, Spec } from './spec.js'
 import { openStdio } from './stdio.js'
 import { type ExecProcess, type ExitStatus, RuntimeError, type Stdio } from './types.js'
@@ -52,10 +52,7 @@ export async function execInContainer(request: ExecRequest): Promise<ExecProcess
       thisArchitecture,
     )
     const ends = pipe({ nonBlocking: true })
-    const reader = new ReportReader(ends.read, (address) => {
-      const found = elf.image.steps.get(address)
-      return found && [found.name, found.call]
-    })
+    const reader = new ReportReader(ends.read, namesIn(elf.image))
     const stdio = openStdio(request.stdio)
     let launcher: number
     try {

@@ -17,7 +17,7 @@ import {
 } from '../sys/index.js'
 import { namespaceFlags } from './plan/container.js'
 import { cleanSignals } from './plan/process.js'
-import { ReportReader } from './report.js'
+import { namesIn, ReportReader } from './report.js'
 import type { Hook, HookKind, OciState, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
 
@@ -115,10 +115,7 @@ async function runInside(hook: Hook, { spec, state, clock }: HookContext): Promi
   try {
     const elf = elfProgram(insideProgram(hook, spec), thisArchitecture)
     const ends = pipe({ nonBlocking: true })
-    const reader = new ReportReader(ends.read, (at) => {
-      const found = elf.image.steps.get(at)
-      return found && [found.name, found.call]
-    })
+    const reader = new ReportReader(ends.read, namesIn(elf.image))
     open(ends.write)
     elf.setWord('given-report', ends.write)
     elf.setWord('given-pidfd', container)

@@ -1,13 +1,21 @@
 // Reads the records that a program writes about its progress and its failure.
 import { closeSync, readSync } from 'node:fs'
 import { type Deferred, deferred, hasErrno } from '../lib/index.js'
-import { StepError, watchReadable } from '../sys/index.js'
+import { type Image, StepError, stepAt, watchReadable } from '../sys/index.js'
 import { REPORT_BYTES } from './plan/facts.js'
 
 export type ReportRecord = { readonly tag: number; readonly value: number } | 'end'
 
 /** Names of steps by address, as the assembler or a state file knows them. */
 export type StepNames = (address: number) => readonly [name: string, call: string] | undefined
+
+/** The names in an image that this process assembled. */
+export const namesIn =
+  (image: Image): StepNames =>
+  (address) => {
+    const found = stepAt(image, address)
+    return found && [found.name, found.call]
+  }
 
 /** Owns the descriptor. */
 export class ReportReader {

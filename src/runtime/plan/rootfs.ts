@@ -20,7 +20,7 @@ import { cgroupMount } from './cgroup-mount.js'
 import { deviceSteps } from './devices.js'
 import type { ContainerFacts } from './facts.js'
 
-const { attach, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
+const { attach, classicMount, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
 const { address, text, value } = program
 
 const MNT_DETACH = 2
@@ -82,7 +82,7 @@ export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): 
     into: 'root-place',
   })
   attach(w, 'rootfs: mount', 'root', 'root-place')
-  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { spec, facts, mount, index, outside })
+  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { facts, mount, index, outside })
   deviceSteps(w, spec)
   // The host's own, opened before the root changes: a container cannot put something else in its place (CVE-2025-31133).
   const masked = spec.linux?.maskedPaths ?? []
@@ -92,14 +92,13 @@ export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): 
 }
 
 interface OneMount {
-  readonly spec: Spec
   readonly facts: ContainerFacts
   readonly mount: MountSpec
   readonly index: number
   readonly outside: boolean
 }
 
-function oneMount(w: ProgramWriter, { spec, facts, mount, index, outside }: OneMount): void {
+function oneMount(w: ProgramWriter, { facts, mount, index, outside }: OneMount): void {
   const what = `mount ${mount.destination}`
   const type = mount.type ?? (isBind(mount) ? 'bind' : 'none')
   const options = splitOptions(mount.options ?? [])
@@ -112,7 +111,7 @@ function oneMount(w: ProgramWriter, { spec, facts, mount, index, outside }: OneM
     return
   }
   if (type === 'cgroup' || type === 'cgroup2') {
-    cgroupMount(w, { spec, facts, mount, options })
+    cgroupMount(w, { facts, mount, options })
     return
   }
   // A container that chose where /proc and /sys lie could have another program write into them (CVE-2019-19921, CVE-2023-27561).
@@ -147,9 +146,7 @@ function maskPath(w: ProgramWriter, path: string): void {
     onError: done,
   })
   const folder = w.aside('mask-folder', done, () => {
-    const options = splitOptions(['ro', 'nr_blocks=1', 'nr_inodes=1'])
-    const empty = newFilesystem(w, { what, type: 'tmpfs', source: 'tmpfs', options, attributes: mountAttributes(MS.RDONLY) })
-    attach(w, what, empty, target)
+    classicMount(w, { what, source: 'tmpfs', type: 'tmpfs', target, flags: MS.RDONLY, data: 'nr_blocks=1,nr_inodes=1' })
   })
   const mask = w.fresh('mask')
   cloneDescriptor(w, { what, fd: 'host-null', recursive: false, into: mask })

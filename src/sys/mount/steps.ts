@@ -15,7 +15,8 @@ import type { ProgramWriter } from '../program/writer.js'
 import { MS, type SplitOptions } from './options.js'
 
 const OPEN_TREE_CLONE = 1
-const MOVE_EMPTY_BOTH = 0x4 | 0x40
+const MOVE_EMPTY_FROM = 0x4
+const MOVE_EMPTY_BOTH = MOVE_EMPTY_FROM | 0x40
 const FSCONFIG_SET_FLAG = 0
 const FSCONFIG_SET_STRING = 1
 const FSCONFIG_CMD_CREATE = 6
@@ -115,6 +116,11 @@ export function cloneDescriptor(
 /** Attaches a detached mount at an opened target. */
 export function attach(w: ProgramWriter, what: string, mount: string, target: string, onError?: string): void {
   w.step(what, 'move_mount', [value(mount), text(''), value(target), text(''), MOVE_EMPTY_BOTH], onError ? { onError } : {})
+}
+
+/** Attaches a detached mount at a name in the root folder of a mount that is ours alone. */
+export function attachIn(w: ProgramWriter, what: string, mount: string, parent: string, name: string): void {
+  w.step(what, 'move_mount', [value(mount), text(''), value(parent), text(name), MOVE_EMPTY_FROM])
 }
 
 /** A new file system, configured and detached: the region that holds it. */

@@ -1,7 +1,7 @@
 // Lays a program out in memory at a given address: steps, strings, regions. Pure arithmetic.
 import { type Architecture, syscallNumber } from '../libc/syscalls.js'
 import { FLAG_RETRY, STEP_BYTES } from './interpreter.js'
-import type { Argument, Expression, Program, Step } from './program.js'
+import { type Argument, type Expression, label, type Program, type Step } from './program.js'
 
 export interface Image {
   readonly bytes: Buffer
@@ -12,7 +12,22 @@ export interface Image {
   readonly regions: ReadonlyMap<string, number>
   /** Offset of the part that may be unmapped once the set-up is done. */
   readonly transientOffset: number
-  readonly steps: ReadonlyMap<number, Step>
+  readonly blocks: readonly PlacedBlock[]
+}
+
+/** The steps of a block and the address of the first; the others follow it. */
+export interface PlacedBlock {
+  readonly address: number
+  readonly steps: readonly Step[]
+}
+
+/** The step that a failure record names. */
+export function stepAt({ blocks }: Image, address: number): Step | undefined {
+  for (const block of blocks) {
+    const index = (address - block.address) / STEP_BYTES
+    if (index >= 0 && index < block.steps.length) return block.steps[index]
+  }
+  return undefined
 }
 
 export interface AssembleOptions {
@@ -24,13 +39,12 @@ export interface AssembleOptions {
 
 const align = (offset: number, to: number): number => Math.ceil(offset / to) * to
 
-/** Used again by each assembly: an image is copied away before the next one begins. */
-let scratch = Buffer.alloc(1 << 18)
-
-/** Grows as it is written to; offsets are from the image's start. */
+/** Grows as it is written to; offsets are from the image's start. Every word lies at a multiple of 8. */
 class Arena {
-  bytes = scratch.fill(0)
+  bytes = Buffer.alloc(1 << 18)
   top = 0
+  /** The same memory: a word is two halves, which is many times faster than a BigInt. Both architectures are little-endian. */
+  private halves = halvesOf(this.bytes)
 
   reserve(length: number, alignment: number): number {
     const at = align(this.top, alignment)
@@ -39,7 +53,7 @@ class Arena {
       const grown = Buffer.alloc(align(this.top * 2, 1 << 16))
       this.bytes.copy(grown)
       this.bytes = grown
-      scratch = grown
+      this.halves = halvesOf(grown)
     }
     return at
   }
@@ -49,21 +63,30 @@ class Arena {
       this.bytes.writeBigUInt64LE(BigInt.asUintN(64, value), at)
       return
     }
-    // Two halves: many times faster than a BigInt.
-    this.bytes.writeInt32LE(value | 0, at)
-    this.bytes.writeInt32LE(Math.floor(value / 2 ** 32) | 0, at + 4)
+    this.halves[at >> 2] = value
+    this.halves[(at >> 2) + 1] = Math.floor(value / 2 ** 32)
+  }
+
+  clear(): void {
+    this.bytes.fill(0, 0, this.top)
+    this.top = 0
   }
 }
 
+const halvesOf = (bytes: Buffer): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
+
+/** Used again by each assembly. */
+const arena = new Arena()
+
 class Assembler {
-  readonly arena = new Arena()
   readonly regions = new Map<string, number>()
   readonly labels = new Map<string, number>()
-  readonly steps = new Map<number, Step>()
+  readonly placed: PlacedBlock[] = []
   /** Strings of the part being written: each is stored once. */
   private texts = new Map<string, number>()
   /** Words to fill in when every address is known. */
-  private readonly late: { at: number; expression: Expression }[] = []
+  private readonly lateAt: number[] = []
+  private readonly lateWhat: Expression[] = []
   private readonly options: AssembleOptions
 
   constructor(options: AssembleOptions) {
@@ -71,25 +94,34 @@ class Assembler {
   }
 
   put(at: number, argument: Argument): void {
-    if (typeof argument !== 'object') this.arena.word(at, argument)
-    else if (argument.kind === 'text') this.arena.word(at, this.options.base + this.text(argument.text))
+    if (typeof argument !== 'object') arena.word(at, argument)
+    else if (argument.kind === 'text') arena.word(at, this.options.base + this.text(argument.text))
     else if (argument.kind === 'bytes') {
-      const offset = this.arena.reserve(argument.bytes.length, 8)
-      this.arena.bytes.set(argument.bytes, offset)
-      this.arena.word(at, this.options.base + offset)
+      const offset = arena.reserve(argument.bytes.length, 8)
+      arena.bytes.set(argument.bytes, offset)
+      arena.word(at, this.options.base + offset)
     } else if (argument.kind === 'words') {
-      const offset = this.arena.reserve(argument.words.length * 8, 8)
-      for (const [i, word] of argument.words.entries()) this.put(offset + 8 * i, word)
-      this.arena.word(at, this.options.base + offset)
-    } else this.late.push({ at, expression: argument })
+      const offset = arena.reserve(argument.words.length * 8, 8)
+      let next = offset
+      for (const word of argument.words) {
+        this.put(next, word)
+        next += 8
+      }
+      arena.word(at, this.options.base + offset)
+    } else this.late(at, argument)
+  }
+
+  private late(at: number, expression: Expression): void {
+    this.lateAt.push(at)
+    this.lateWhat.push(expression)
   }
 
   private text(string: string): number {
     const known = this.texts.get(string)
     if (known !== undefined) return known
-    const length = Buffer.byteLength(string)
-    const offset = this.arena.reserve(length + 1, 1)
-    this.arena.bytes.write(string, offset)
+    // At most three bytes for a UTF-16 unit, and the NUL.
+    const offset = arena.reserve(string.length * 3 + 1, 1)
+    arena.top = offset + arena.bytes.write(string, offset) + 1
     this.texts.set(string, offset)
     return offset
   }
@@ -97,10 +129,11 @@ class Assembler {
   /** The steps of some blocks, one behind the other, then what they point to. */
   blocks(blocks: Program['blocks']): void {
     this.texts = new Map()
-    let at = this.arena.reserve(STEP_BYTES * blocks.reduce((sum, { steps }) => sum + steps.length, 0), 8)
+    let at = arena.reserve(STEP_BYTES * blocks.reduce((sum, { steps }) => sum + steps.length, 0), 8)
     for (const { label, steps } of blocks) {
       if (this.labels.has(label)) throw new Error(`program: two blocks are called ${label}`)
       this.labels.set(label, at)
+      this.placed.push({ address: this.options.base + at, steps })
       for (const item of steps) {
         this.step(at, item)
         at += STEP_BYTES
@@ -108,93 +141,87 @@ class Assembler {
     }
   }
 
-  private step(at: number, item: Step): void {
-    this.steps.set(this.options.base + at, item)
-    const number = item.call === 'end' ? -1 : item.call === 'value' ? -2 : syscallNumber(item.call, this.options.arch)
-    this.arena.word(at, number)
-    let flags = item.retry ? FLAG_RETRY : 0
-    for (const [i, argument] of item.args.entries()) {
+  private step(at: number, { call, args, into, onZero, onError, retry }: Step): void {
+    arena.word(at, call === 'end' ? -1 : call === 'value' ? -2 : syscallNumber(call, this.options.arch))
+    let flags = retry ? FLAG_RETRY : 0
+    for (let i = 0; i < args.length; i++) {
+      const argument = args[i] as Argument
       if (typeof argument === 'object' && argument.kind === 'value') flags |= 1 << i
       this.put(at + 8 + 8 * i, argument)
     }
-    this.arena.word(at + 56, flags)
-    if (item.into) this.late.push({ at: at + 64, expression: { kind: 'address', ...item.into } })
-    if (item.onZero) this.late.push({ at: at + 72, expression: { kind: 'label', label: item.onZero } })
-    if (item.onError !== 'ignore') this.late.push({ at: at + 80, expression: { kind: 'label', label: item.onError } })
+    arena.word(at + 56, flags)
+    if (into) this.late(at + 64, into)
+    if (onZero) this.late(at + 72, label(onZero))
+    if (onError !== 'ignore') this.late(at + 80, label(onError))
   }
 
   region(name: string, content: readonly Argument[]): void {
-    const at = this.arena.reserve(Math.max(1, content.length) * 8, 8)
+    const at = arena.reserve(Math.max(1, content.length) * 8, 8)
     this.regions.set(name, at)
     for (const [i, word] of content.entries()) this.put(at + 8 * i, word)
   }
 
-  /** Fills in what was not known before. A region that nobody declared becomes one zero word: call while regions may still be added. */
-  declareMissing(): void {
-    for (const { expression } of this.late) {
-      if ((expression.kind === 'value' || expression.kind === 'address') && !this.regions.has(expression.region)) {
-        this.region(expression.region, [])
+  /** A region that nobody declared is one zero word. */
+  declareMissing({ blocks, regions = {} }: Program): void {
+    const used = (argument: Argument): void => {
+      if (typeof argument !== 'object') return
+      if (argument.kind === 'words') for (const word of argument.words) used(word)
+      else if ((argument.kind === 'value' || argument.kind === 'address') && !this.regions.has(argument.region))
+        this.region(argument.region, [])
+    }
+    for (const content of Object.values(regions)) for (const word of content) used(word)
+    for (const { steps } of blocks) {
+      for (const { args, into } of steps) {
+        for (const argument of args) used(argument)
+        if (into) used(into)
       }
     }
   }
 
+  /** Fills in what was not known before. */
   resolve(transientOffset: number): void {
-    const { base } = this.options
-    for (const { at, expression } of this.late) {
-      if (expression.kind === 'label') {
-        const target = this.labels.get(expression.label)
-        if (target === undefined) throw new Error(`program: no block is called ${expression.label}`)
-        this.arena.word(at, base + target)
-      } else if (expression.kind === 'transient') {
-        this.arena.word(at, expression.what === 'start' ? base + transientOffset : this.arena.top - transientOffset)
-      } else if (expression.kind === 'value' || expression.kind === 'address') {
-        this.arena.word(at, base + (this.regions.get(expression.region) as number) + 8 * expression.word)
-      }
+    for (let i = 0; i < this.lateAt.length; i++) {
+      arena.word(this.lateAt[i] as number, this.valueOf(this.lateWhat[i] as Expression, transientOffset))
     }
+  }
+
+  private valueOf(expression: Expression, transientOffset: number): number {
+    const { base } = this.options
+    if (expression.kind === 'label') {
+      const target = this.labels.get(expression.label)
+      if (target === undefined) throw new Error(`program: no block is called ${expression.label}`)
+      return base + target
+    }
+    if (expression.kind === 'transient') return expression.what === 'start' ? base + transientOffset : arena.top - transientOffset
+    if (expression.kind === 'value' || expression.kind === 'address') {
+      return base + (this.regions.get(expression.region) as number) + 8 * expression.word
+    }
+    throw new Error(`program: ${expression.kind} is placed at once`)
   }
 }
 
 /** Lays a program out: [failure record][resident blocks and what they point to][regions] page boundary [the rest]. */
 export function assemble(program: Program, options: AssembleOptions): Image {
+  arena.clear()
   const assembler = new Assembler(options)
-  const { arena } = assembler
   arena.reserve(16, 8)
   assembler.regions.set('failure', 0)
   assembler.blocks(program.blocks.filter((block) => block.resident))
+  // Regions before the rest, so that what is written at run time lies together and the rest stays clean pages.
   for (const [name, content] of Object.entries(program.regions ?? {})) assembler.region(name, content)
-  // Regions first, so that what is written at run time lies together and the rest stays clean pages.
-  const spare = arena.reserve(0, 8)
-  const transient = program.blocks.filter((block) => !block.resident)
-  const missing = new Set<string>()
-  for (const block of program.blocks) {
-    for (const { args, into } of block.steps) {
-      for (const argument of args) collectRegions(argument, missing)
-      if (into) missing.add(into.region)
-    }
-  }
-  arena.top = spare
-  for (const name of missing) if (!assembler.regions.has(name)) assembler.region(name, [])
-  arena.reserve(0, options.pageSize ?? 4096)
-  const transientOffset = arena.top
-  assembler.blocks(transient)
-  assembler.declareMissing()
+  assembler.declareMissing(program)
+  const transientOffset = arena.reserve(0, options.pageSize ?? 4096)
+  assembler.blocks(program.blocks.filter((block) => !block.resident))
   assembler.resolve(transientOffset)
   const entry = assembler.labels.get(program.entry)
   if (entry === undefined) throw new Error(`program: no block is called ${program.entry}`)
-  const addresses = new Map([...assembler.regions].map(([name, offset]) => [name, options.base + offset]))
   return {
     bytes: Buffer.from(arena.bytes.subarray(0, arena.top)),
     base: options.base,
     entry: options.base + entry,
     record: options.base,
-    regions: addresses,
+    regions: new Map([...assembler.regions].map(([name, offset]) => [name, options.base + offset])),
     transientOffset,
-    steps: assembler.steps,
+    blocks: assembler.placed,
   }
-}
-
-function collectRegions(argument: Argument, into: Set<string>): void {
-  if (typeof argument !== 'object') return
-  if (argument.kind === 'value' || argument.kind === 'address') into.add(argument.region)
-  else if (argument.kind === 'words') for (const word of argument.words) collectRegions(word, into)
 }

@@ -1,6 +1,7 @@
 // Starts an executable without copying this process: vfork semantics, so neither page tables nor the JavaScript heap cost anything.
 import { SysError } from '../../lib/index.js'
 import { AT_EMPTY_PATH, CLONE_PIDFD, CLONE_VFORK, CLONE_VM } from '../libc/constants.js'
+import { stepAt } from './assemble.js'
 import { address, bytes, type Program, step, strings, text, value } from './program.js'
 import { runProgram } from './run.js'
 
@@ -75,7 +76,7 @@ export function launch(options: LaunchOptions): Launched {
   if (result < 0) throw new SysError('clone', -result, options.argv[0])
   const pidfd = word('pidfd') & 0xffffffff
   if (word('failed') !== 0) {
-    const failed = image.steps.get(word('failure'))
+    const failed = stepAt(image, word('failure'))
     const errno = -word('failure', 1)
     reap(result)
     throw new SysError(failed?.call ?? 'launch', errno, `${options.argv[0]} (${failed?.name})`)

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { assemble } from './assemble.js'
+import { assemble, stepAt } from './assemble.js'
 import { programText } from './describe.js'
 import { elfProgram } from './elf.js'
 import { interpreterCode, interpreterSource, STEP_BYTES } from './interpreter.js'
@@ -92,7 +92,7 @@ t.test('in this process: results, strings, retries, failures', async (t) => {
     regions: { name: [0, 0] },
   })
   t.equal(run.result, process.pid)
-  t.equal(run.image.steps.get(run.word('failure'))?.name, 'open nothing')
+  t.equal(stepAt(run.image, run.word('failure'))?.name, 'open nothing')
   t.equal(run.word('failure', 1), -2)
   t.ok(run.word('length') > 0)
 })
@@ -119,7 +119,7 @@ t.test('layout: words, strings once, labels, the transient part', async (t) => {
   const list = Number(word(image.entry + 24))
   t.same([word(list), word(list + 8)], [1n << 40n, 0xffffffffffffffffn])
   t.equal(image.bytes.toString('utf8', Number(word(list + 16)) - 0x10000, Number(word(list + 16)) - 0x10000 + 3), 'abc')
-  t.equal(image.steps.get(Number(word(image.entry + 80)))?.name, 'exit', 'an errno goes to fail')
+  t.equal(stepAt(image, Number(word(image.entry + 80)))?.name, 'exit', 'an errno goes to fail')
   t.equal(STEP_BYTES, 96)
   t.throws(
     () => assemble({ entry: 'main', blocks: [{ label: 'main', steps: [goto('nowhere')] }] }, { base: 0, arch: 'x64' }),

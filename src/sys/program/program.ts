@@ -7,8 +7,7 @@ export type Argument = number | bigint | Expression
 export type Expression =
   /** What the word of a region holds when the step runs. */
   | { readonly kind: 'value'; readonly region: string; readonly word: number }
-  /** The address of a region's word. */
-  | { readonly kind: 'address'; readonly region: string; readonly word: number }
+  | Place
   /** The address of a NUL-terminated string. */
   | { readonly kind: 'text'; readonly text: string }
   /** The address of bytes. */
@@ -20,8 +19,15 @@ export type Expression =
   /** Where the part of the image that only the set-up needs begins, and how long it is. */
   | { readonly kind: 'transient'; readonly what: 'start' | 'length' }
 
+/** The address of a region's word. */
+export interface Place {
+  readonly kind: 'address'
+  readonly region: string
+  readonly word: number
+}
+
 export const value = (region: string, word = 0): Expression => ({ kind: 'value', region, word })
-export const address = (region: string, word = 0): Expression => ({ kind: 'address', region, word })
+export const address = (region: string, word = 0): Place => ({ kind: 'address', region, word })
 export const text = (string: string): Expression => ({ kind: 'text', text: string })
 export const bytes = (data: Uint8Array): Expression => ({ kind: 'bytes', bytes: data })
 export const words = (...list: readonly Argument[]): Expression => ({ kind: 'words', words: list })
@@ -36,7 +42,7 @@ export interface Step {
   readonly call: SyscallName | 'value' | 'end'
   readonly args: readonly Argument[]
   /** Where the result goes, successful or not. */
-  readonly into?: { readonly region: string; readonly word: number }
+  readonly into?: Place
   /** The block to go on with when the result is 0. */
   readonly onZero?: string
   /** The block to go on with at an errno; `ignore` carries on. */
@@ -54,9 +60,9 @@ export interface StepOptions {
   readonly retry?: boolean
 }
 
-const place = (into: string): { region: string; word: number } => {
-  const match = /^(.*)\[(\d+)\]$/.exec(into)
-  return match ? { region: match[1] as string, word: Number(match[2]) } : { region: into, word: 0 }
+const place = (into: string): Place => {
+  const bracket = into.indexOf('[')
+  return bracket < 0 ? address(into) : address(into.slice(0, bracket), Number(into.slice(bracket + 1, -1)))
 }
 
 /** One step. An errno goes to the block `fail` unless `onError` says otherwise. */
