@@ -186,8 +186,28 @@ export function labelSelector(selector: LabelSelectorObject | undefined): LabelM
   ])
 }
 
+/** Matchers made once an object: objects of the API are never changed. */
+const compiled = new WeakMap<object, LabelMatcher>()
+
+function compile<T extends object>(selector: T, make: (selector: T) => LabelMatcher): LabelMatcher {
+  let matcher = compiled.get(selector)
+  if (!matcher) {
+    matcher = make(selector)
+    compiled.set(selector, matcher)
+  }
+  return matcher
+}
+
+/** Whether a selector of a spec selects these labels. */
+export const selects = (selector: LabelSelectorObject | undefined, labels: Labels): boolean =>
+  selector !== undefined && compile(selector, labelSelector).matches(labels)
+
+/** True for a selector that says nothing: absent, or without a requirement. */
+export const isEmptySelector = (selector: LabelSelectorObject | undefined): boolean => labelSelector(selector).requirements.length === 0
+
 /** Plain labels as a selector (ReplicationController, Service); undefined selects nothing. */
-export const mapSelector = (labels: Labels): LabelMatcher => (labels ? labelSelector({ matchLabels: labels }) : nothing)
+export const mapSelector = (labels: Labels): LabelMatcher =>
+  labels ? compile(labels, (matchLabels) => labelSelector({ matchLabels })) : nothing
 
 /** The text that `parseLabelSelector` would read back; requirements in the order of their keys. */
 export function formatLabelSelector(selector: LabelMatcher | LabelSelectorObject | undefined): string {

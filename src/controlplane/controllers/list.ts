@@ -21,7 +21,7 @@ import type { Controller } from './types.js'
 import { cronJob } from './workloads/cron-job.js'
 import { makeDaemonSets } from './workloads/daemon-set.js'
 import { deployment } from './workloads/deployment.js'
-import { disruptionBudget } from './workloads/disruption-budget.js'
+import { disruptionBudget, staleDisruption } from './workloads/disruption-budget.js'
 import { job } from './workloads/job.js'
 import { replicaSet } from './workloads/replica-set.js'
 import { replicationController } from './workloads/replication-controller.js'
@@ -46,6 +46,7 @@ export const controllers = (): readonly Controller[] => [
   cronJob,
   ttlAfterFinished,
   disruptionBudget,
+  staleDisruption,
   endpoints,
   endpointSlice,
   endpointMirroring,

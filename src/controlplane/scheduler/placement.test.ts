@@ -6,7 +6,7 @@ import { failureMessage } from './message.js'
 import { type Placement, placer } from './placement.js'
 import { planPreemption } from './preemption.js'
 import { defaultProfiles, type Profile } from './profile.js'
-import { noVolumes } from './volumes.js'
+import { noVolumes, type VolumeView } from './volumes.js'
 
 export const node = (
   name: string,
@@ -30,11 +30,15 @@ const pod = (spec: Partial<Pod['spec'] & object> = {}, labels: Record<string, st
   }) as Pod
 
 function cluster(...nodes: Node[]) {
+  return clusterWith(noVolumes, ...nodes)
+}
+
+function clusterWith(volumes: VolumeView, ...nodes: Node[]) {
   const state = new ClusterState()
   for (const each of nodes) state.setNode(each)
   const random = seededRandom(1)
   const profile = defaultProfiles[0] as Profile
-  const chooser = placer({ state, profile, volumes: noVolumes, random })
+  const chooser = placer({ state, profile, volumes, random })
   const put = (p: Pod): string => {
     const found = chooser.place(podInfo(p))
     if ('failed' in found) return failureMessage(found.failed)
@@ -74,6 +78,42 @@ t.test('selectors, affinity, ports, names', async (t) => {
     ({ containers: [{ name: 'c', ports: [{ containerPort: 80, hostPort, hostIP }] }] }) as never
   t.not(put(pod(port(80))), put(pod(port(80))))
   t.equal(put(pod(port(80))), "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.")
+})
+
+t.test('a daemon names its node, and the message says so of the others', async (t) => {
+  const taints = [{ key: 'dedicated', effect: 'NoSchedule' }]
+  const { put } = cluster(node('a', { cpu: '1' }), node('b', { taints }), node('c'))
+  const term = { matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }
+  const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] } } }
+  t.equal(
+    put(pod({ affinity }, {}, '2')),
+    "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity].",
+  )
+})
+
+t.test('overhead and extended resources count', async (t) => {
+  const gpu = node('a', { cpu: '2' })
+  Object.assign(gpu.status?.allocatable as object, { 'example.com/gpu': '1' })
+  const { put } = cluster(gpu)
+  t.equal(put(pod({ overhead: { cpu: '1500m' } })), '0/1 nodes are available: 1 Insufficient cpu.')
+  const wants = { containers: [{ name: 'c', resources: { requests: { 'example.com/gpu': '1' }, limits: { 'example.com/gpu': '1' } } }] }
+  t.equal(put(pod(wants as never)), 'a')
+  t.equal(put(pod(wants as never)), '0/1 nodes are available: 1 Insufficient example.com/gpu.')
+})
+
+t.test('volumes keep their pods in their zone', async (t) => {
+  const zone = (name: string) => node(name, { labels: { 'topology.kubernetes.io/zone': name } })
+  const meta = { name: 'data', namespace: 'default', annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } }
+  const view = (zones: string): VolumeView => ({
+    ...noVolumes,
+    claim: () => ({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: meta, spec: { volumeName: 'v' } }) as never,
+    volume: () => ({ metadata: { name: 'v', labels: { 'topology.kubernetes.io/zone': zones } }, spec: {} }) as never,
+  })
+  const user = () => pod({ volumes: [{ name: 'd', persistentVolumeClaim: { claimName: 'data' } }] })
+  t.equal(clusterWith(view('b'), zone('a'), zone('b')).put(user()), 'b')
+  t.equal(clusterWith(view('x__a'), zone('a'), zone('b')).put(user()), 'a', 'a volume may be in several zones')
+  t.equal(clusterWith(view('x'), zone('a'), zone('b')).put(user()), '0/2 nodes are available: 2 node(s) had no available volume zone.')
+  t.equal(clusterWith(view('x'), node('plain')).put(user()), 'plain', 'a cluster without zones has one')
 })
 
 t.test('required anti-affinity, both ways', async (t) => {

@@ -1,10 +1,9 @@
 // Makes room for a more important pod: which node, and which pods have to leave it.
-import type { PodDisruptionBudget } from '../../api/index.js'
+import { type PodDisruptionBudget, selects } from '../../api/index.js'
 import { type Random, randomInt } from '../../lib/index.js'
 import type { ClusterState, PodInfo } from './cluster-state.js'
 import { preemptionMessage } from './message.js'
 import type { Diagnosis, Placer } from './placement.js'
-import { selects } from './selectors.js'
 
 export interface Victims {
   readonly nodeName: string

@@ -4,7 +4,7 @@ import type { Plugin } from './plugin.js'
 import { defaultBinder } from './plugins/default-binder.js'
 import { imageLocality } from './plugins/image-locality.js'
 import { interPodAffinity } from './plugins/inter-pod-affinity.js'
-import { nodeAffinity } from './plugins/node-affinity.js'
+import { namedNode, nodeAffinity } from './plugins/node-affinity.js'
 import { nodeName } from './plugins/node-name.js'
 import { nodePorts } from './plugins/node-ports.js'
 import { nodeResourcesBalanced, nodeResourcesFit, type ScoringStrategy } from './plugins/node-resources.js'
@@ -14,6 +14,7 @@ import { schedulingGates } from './plugins/scheduling-gates.js'
 import { taintToleration } from './plugins/taint-toleration.js'
 import { volumeBinding } from './plugins/volume-binding.js'
 import { nodeVolumeLimits, volumeRestrictions } from './plugins/volume-restrictions.js'
+import { volumeZone } from './plugins/volume-zone.js'
 
 export interface Weighted {
   readonly plugin: Plugin
@@ -54,6 +55,7 @@ export const profile = (schedulerName: string, strategy: ScoringStrategy = 'Leas
     preEnqueue: [schedulingGates],
     // Pre-filter and filter: cheap and final first.
     filter: [
+      namedNode,
       nodeUnschedulable,
       nodeName,
       taintToleration,
@@ -63,6 +65,7 @@ export const profile = (schedulerName: string, strategy: ScoringStrategy = 'Leas
       volumeRestrictions,
       nodeVolumeLimits,
       volumeBinding,
+      volumeZone,
       podTopologySpread,
       interPodAffinity,
     ],

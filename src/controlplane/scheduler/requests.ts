@@ -1,45 +1,23 @@
 // What a pod asks of a node: amounts of resources and host ports. Pure.
-import type { Container, Pod } from '../../api/index.js'
-
-const SUFFIX: Readonly<Record<string, number>> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-}
+import { type Container, type Pod, quantityMillis, quantityValue } from '../../api/index.js'
 
 const remembered = new Map<string, number>()
-
-/** The value of a quantity (`500m`, `1Gi`); 0 for what is none: the API server lets none pass. */
-export function amount(text: string | number | undefined): number {
-  if (text === undefined) return 0
-  if (typeof text === 'number') return text
-  const known = remembered.get(text)
-  if (known !== undefined) return known
-  const match = /^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i|)$/.exec(text)
-  const value = match ? Number(match[1]) * (SUFFIX[match[2] ?? ''] ?? 1) : 0
-  if (remembered.size > 10_000) remembered.clear()
-  remembered.set(text, value)
-  return value
-}
 
 export type Amounts = Readonly<Record<string, number>>
 
 /** In the unit that the scheduler counts in: thousandths for cpu, whole units for the rest, rounded up. */
-export const units = (resource: string, text: string | number | undefined): number =>
-  Math.ceil(Math.round((resource === 'cpu' ? amount(text) * 1000 : amount(text)) * 1e6) / 1e6)
+export function units(resource: string, text: string | number | undefined): number {
+  if (text === undefined) return 0
+  const key = resource === 'cpu' ? `${text} cpu` : String(text)
+  let value = remembered.get(key)
+  if (value === undefined) {
+    value = resource === 'cpu' ? quantityMillis(text) : quantityValue(text)
+    // The same few texts come again and again.
+    if (remembered.size > 10_000) remembered.clear()
+    remembered.set(key, value)
+  }
+  return value
+}
 
 type Mutable = Record<string, number>
 

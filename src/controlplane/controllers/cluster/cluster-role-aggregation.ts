@@ -1,7 +1,6 @@
 // ClusterRoles that are the sum of others, chosen by labels.
-import { ClusterRole, type PolicyRule } from '../../../api/index.js'
+import { ClusterRole, type PolicyRule, selects } from '../../../api/index.js'
 import { isDeleting, nameOf, sameJson } from '../objects.js'
-import { selects } from '../selector.js'
 import { canonical } from '../template-hash.js'
 import type { Controller } from '../types.js'
 import { watch } from '../types.js'

@@ -104,17 +104,32 @@ function garbageCollector(): Controller {
     complete = true
   }
 
+  function reportNamespace({ events }: Context, object: Resource, { apiVersion, kind, name, uid }: OwnerReference): void {
+    const text = `ownerRef [${apiVersion}/${kind}, namespace: ${object.metadata.namespace ?? ''}, name: ${name}, uid: ${uid}]`
+    events.warning(
+      object,
+      'OwnerRefInvalidNamespace',
+      `${text} does not exist in namespace ${JSON.stringify(object.metadata.namespace ?? '')}`,
+    )
+  }
+
   async function stateOf(context: Context, object: Resource, reference: OwnerReference): Promise<OwnerState> {
     const kind = ownerKind(reference)
     // A kind that is not served (any more): its objects may come back with it.
     if (!kind) return 'solid'
     // A cluster-wide object cannot have an owner in a namespace: which one would it be?
-    if (kind.namespaced && !object.metadata.namespace) return 'solid'
+    if (kind.namespaced && !object.metadata.namespace) {
+      reportNamespace(context, object, reference)
+      return 'solid'
+    }
     const name = { name: reference.name, ...(kind.namespaced ? { namespace: object.metadata.namespace } : {}) }
     const seen = context.cache.get(kind, kind.namespaced ? `${object.metadata.namespace}/${reference.name}` : reference.name)
     const owner =
       seen && uidOf(seen) === reference.uid ? seen : absent.has(reference.uid) ? undefined : await context.client.find(kind, name)
     if (!owner || uidOf(owner) !== reference.uid) {
+      // The owner may live, but elsewhere: references do not reach across namespaces.
+      const elsewhere = kind.namespaced && context.cache.list(kind).some((each) => uidOf(each) === reference.uid)
+      if (elsewhere) reportNamespace(context, object, reference)
       absent.add(reference.uid)
       if (absent.size > ABSENT_REMEMBERED) absent.delete(absent.values().next().value as string)
       return 'absent'
@@ -171,7 +186,9 @@ function garbageCollector(): Controller {
     for (const reference of object.metadata.ownerReferences ?? []) {
       owners.push({ reference, state: await stateOf(context, object, reference) })
     }
-    const dependents = context.cache.dependents(uidOf(object)).map((dependent) => dependent.object)
+    // Looked for in every kind: only when it matters.
+    const waits = owners.some(({ state }) => state === 'waiting')
+    const dependents = waits ? context.cache.dependents(uidOf(object)).map((dependent) => dependent.object) : []
     const plan = planGarbage({ object, owners, dependents })
     if (plan.do === 'set owners') await setOwners(context, kind, object, plan.owners)
     if (plan.do !== 'delete') return

@@ -78,6 +78,10 @@ const MANAGED: ReadonlySet<string> = new Set([
 
 const idOf = (taint: Taint): string => `${taint.key} ${taint.effect}`
 
+/** Whether pods were told already to leave the node for its silence or sickness. */
+export const isEmptied = (node: Node): boolean =>
+  node.spec?.taints?.some(({ key, effect }) => effect === 'NoExecute' && (key === NOT_READY || key === UNREACHABLE)) ?? false
+
 /** All taints of the node as they should be; undefined when they are. Those of other authors stay. */
 export function planTaints(node: Node, { evict, now }: { readonly evict: boolean; readonly now: number }): readonly Taint[] | undefined {
   const before = node.spec?.taints ?? []

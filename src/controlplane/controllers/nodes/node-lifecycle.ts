@@ -5,12 +5,15 @@ import { isDeleting, nameOf, uidOf } from '../objects.js'
 import { isFinished, isReady } from '../pods.js'
 import type { Context, Controller, Outcome } from '../types.js'
 import { watch } from '../types.js'
-import { isNodeReady, nodeCondition, planTaints, silentConditions } from './node-health.js'
+import { planPace, zoneOf } from './eviction-pace.js'
+import { isEmptied, isNodeReady, nodeCondition, planTaints, silentConditions } from './node-health.js'
 
 const LEASES = 'kube-node-lease'
 const GRACE_MS = 40_000
 /** A node that was just made may take longer to say its first word. */
 const STARTUP_MS = 60_000
+/** A zone in trouble is looked at again after this. */
+const LOOK_AGAIN_MS = 5_000
 
 /** When we last saw a node say something new. Its own clock is not asked. */
 interface Heard {
@@ -43,13 +46,16 @@ async function markPods({ cache, client, events, clock, log }: Context, node: No
 
 function nodeLifecycle(): Controller {
   const heard = new Map<string, Heard>()
+  /** By zone: when the next node may be emptied. */
+  const nextEviction = new Map<string, number>()
 
   /** Milliseconds that the node may still be silent; zero or less: too late. */
   function patience(context: Context, node: Node): number {
     const now = context.clock.monotonic()
     const word = lastWord(context, node)
     const before = heard.get(node.metadata.name)
-    if (!before || before.uid !== uidOf(node) || before.word !== word) {
+    if (before?.uid !== uidOf(node)) tell(context, node.metadata.name, uidOf(node), 'RegisteredNode', 'Registered Node', 'in Controller')
+    if (before?.uid !== uidOf(node) || before.word !== word) {
       heard.set(node.metadata.name, { uid: uidOf(node), word, at: now })
     }
     const at = heard.get(node.metadata.name)?.at ?? now
@@ -57,10 +63,31 @@ function nodeLifecycle(): Controller {
     return at + grace - now
   }
 
+  function tell({ events }: Context, name: string, uid: string, reason: string, what: string, where: string): void {
+    events.normal({ apiVersion: 'v1', kind: 'Node', name, uid }, reason, `Node ${name} event: ${what} ${name} ${where}`)
+  }
+
+  /** Whether the pods of the node are to leave; a number of milliseconds when the turn of the node comes later. */
+  function eviction({ cache, clock }: Context, node: Node): boolean | number {
+    // Most nodes are well: they are not worth a look at all the others.
+    if (isNodeReady(node)) return false
+    const zone = zoneOf(node)
+    const rate = planPace(cache.list(Node)).get(zone)
+    if (rate === undefined) return false
+    if (isEmptied(node)) return true
+    if (rate === 0) return LOOK_AGAIN_MS
+    const left = (nextEviction.get(zone) ?? 0) - clock.monotonic()
+    if (left > 0) return left
+    nextEviction.set(zone, clock.monotonic() + 1000 / rate)
+    return true
+  }
+
   async function reconcile(key: string, context: Context): Promise<Outcome | undefined> {
     const { cache, client, clock, events } = context
     let node = cache.get(Node, key)
     if (!node) {
+      const known = heard.get(key)
+      if (known) tell(context, key, known.uid, 'RemovingNode', 'Removing Node', 'from Controller')
       heard.delete(key)
       return undefined
     }
@@ -73,16 +100,15 @@ function nodeLifecycle(): Controller {
         events.normal(node, 'NodeNotReady', `Node ${key} status is now: NodeNotReady`)
       }
     }
-    // When no node is left to go to, leaving helps nobody: more likely it is us who are cut off.
-    const others = cache.list(Node)
-    const evict = isNodeReady(node) || others.some(isNodeReady)
-    const taints = planTaints(node, { evict, now: clock.now() })
+    const evict = nodeCondition(node, 'Ready') ? eviction(context, node) : false
+    const taints = planTaints(node, { evict: evict === true, now: clock.now() })
     if (taints) {
       const metadata = { resourceVersion: node.metadata.resourceVersion }
       await client.patch(Node, nameOf(node), { metadata, spec: { taints } }, { type: 'merge' })
     }
     if (nodeCondition(node, 'Ready') && !isNodeReady(node)) await markPods(context, node)
-    return left > 0 ? { requeueAfterMs: left + 1 } : undefined
+    const waits = [...(left > 0 ? [left + 1] : []), ...(typeof evict === 'number' ? [evict] : [])]
+    return waits.length > 0 ? { requeueAfterMs: Math.min(...waits) } : undefined
   }
 
   return {

@@ -1,12 +1,11 @@
 // Evicts pods from nodes whose NoExecute taints they do not tolerate, or no longer.
-import { Node, Pod, type Taint } from '../../../api/index.js'
+import { Node, Pod, type Taint, tolerates } from '../../../api/index.js'
 import { rfc3339 } from '../../../lib/index.js'
 import { isDeleting, keyOf, millis, nameOf, sameJson, uidOf } from '../objects.js'
 import { isFinished } from '../pods.js'
 import type { Context, Controller, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { disrupted } from './disruption.js'
-import { tolerates } from './tolerations.js'
 
 export type Eviction = { readonly evict: 'never' } | { readonly evict: 'at'; readonly at: number }
 

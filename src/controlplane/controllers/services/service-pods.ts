@@ -1,8 +1,7 @@
 // Which pods of a Service can be reached, where, and in which state. Pure.
-import type { Pod, Service, ServicePort } from '../../../api/index.js'
+import { mapSelector, type Pod, type Service, type ServicePort } from '../../../api/index.js'
 import { isDeleting } from '../objects.js'
 import { isFinished, isReady } from '../pods.js'
-import { selectsMap } from '../selector.js'
 
 export interface PodEndpoint {
   readonly pod: Pod
@@ -63,7 +62,11 @@ export function resolvePorts(service: Service, pod: Pod): readonly ResolvedPort[
   return (service.spec?.ports ?? []).flatMap((port) => resolvePort(port, pod) ?? [])
 }
 
-export const serves = (service: Service, pod: Pod): boolean => selectsMap(service.spec?.selector, pod.metadata.labels)
+/** A Service without a selector, or with an empty one, chooses no pods. */
+export function serves(service: Service, pod: Pod): boolean {
+  const { requirements, matches } = mapSelector(service.spec?.selector)
+  return requirements.length > 0 && matches(pod.metadata.labels)
+}
 
 /** Keys of the Services that a change of this pod concerns: those that select its labels, now or before. */
 export function servicesOf(services: readonly Service[], pod: Pod, previous: Pod | undefined): string[] {

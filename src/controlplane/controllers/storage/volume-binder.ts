@@ -1,10 +1,8 @@
 // Binds claims to volumes, both ways, and lets go of volumes as their reclaim policy says.
-import { PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../../api/index.js'
+import { PersistentVolume, PersistentVolumeClaim, quantityValue, StorageClass, selects } from '../../../api/index.js'
 import { compact, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
-import { selects } from '../selector.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
-import { bytes } from './quantity.js'
 
 export const BOUND = 'pv.kubernetes.io/bind-completed'
 export const BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'
@@ -26,7 +24,10 @@ export function findVolume(claim: PersistentVolumeClaim, volumes: readonly Persi
   if (reserved) return reserved
   return volumes
     .filter((volume) => !volume.spec?.claimRef && !isDeleting(volume) && volume.status?.phase === 'Available' && suits(volume, claim))
-    .sort((a, b) => bytes(a.spec?.capacity?.storage) - bytes(b.spec?.capacity?.storage) || (a.metadata.name < b.metadata.name ? -1 : 1))[0]
+    .sort(
+      (a, b) =>
+        quantityValue(a.spec?.capacity?.storage) - quantityValue(b.spec?.capacity?.storage) || (a.metadata.name < b.metadata.name ? -1 : 1),
+    )[0]
 }
 
 function suits({ spec, metadata }: PersistentVolume, claim: PersistentVolumeClaim): boolean {
@@ -34,7 +35,7 @@ function suits({ spec, metadata }: PersistentVolume, claim: PersistentVolumeClai
   if ((spec?.volumeMode ?? 'Filesystem') !== (claim.spec?.volumeMode ?? 'Filesystem')) return false
   if (claim.spec?.selector && !selects(claim.spec.selector, metadata.labels)) return false
   if (!(claim.spec?.accessModes ?? []).every((mode) => spec?.accessModes?.includes(mode))) return false
-  return bytes(spec?.capacity?.storage) >= bytes(claim.spec?.resources?.requests?.storage)
+  return quantityValue(spec?.capacity?.storage) >= quantityValue(claim.spec?.resources?.requests?.storage)
 }
 
 async function setClaimPhase({ client }: Context, claim: PersistentVolumeClaim, phase: string, volume?: PersistentVolume): Promise<void> {

@@ -142,7 +142,10 @@ function follow({ events }: Context, cron: CronJob, jobs: readonly Job[]): CronJ
   const active: ObjectReference[] = []
   for (const reference of cron.status?.active ?? []) {
     const job = byUid.get(reference.uid ?? '')
-    if (!job) continue
+    if (!job) {
+      events.normal(cron, 'MissingJob', `Active job went missing: ${reference.name}`)
+      continue
+    }
     if (!isJobFinished(job)) active.push(reference)
     else {
       const condition = jobCondition(job, 'Complete')?.status === 'True' ? 'Complete' : 'Failed'
@@ -150,7 +153,11 @@ function follow({ events }: Context, cron: CronJob, jobs: readonly Job[]): CronJ
     }
   }
   for (const job of jobs) {
-    if (!isJobFinished(job) && !active.some((reference) => reference.uid === uidOf(job))) active.push(referenceTo(job))
+    if (!isJobFinished(job) && !active.some((reference) => reference.uid === uidOf(job))) {
+      // Ours, made just before we were stopped: the status did not get to know it.
+      if (job.metadata.annotations?.[SCHEDULED] !== undefined) active.push(referenceTo(job))
+      else events.warning(cron, 'UnexpectedJob', `Saw a job that the controller did not create or forgot: ${job.metadata.name}`)
+    }
     const ended = jobCondition(job, 'Complete')?.status === 'True' ? job.status?.completionTime : undefined
     if (ended && millis(ended) > millis(lastSuccessfulTime)) lastSuccessfulTime = ended
   }
@@ -164,7 +171,7 @@ async function start(context: Context, cron: CronJob, jobs: readonly Job[], stat
   const scheduled = { ...status, lastScheduleTime: rfc3339(time) }
   const existing = jobs.find((job) => job.metadata.name === wanted.metadata.name)
   if (existing) return scheduled
-  const running = jobs.filter((job) => !isJobFinished(job))
+  const running = jobs.filter((job) => status.active?.some((reference) => reference.uid === uidOf(job)))
   if (running.length > 0 && cron.spec?.concurrencyPolicy === 'Forbid') {
     events.normal(cron, 'JobAlreadyActive', 'Not starting job because prior execution is running and concurrency policy is Forbid')
     return status

@@ -1,6 +1,5 @@
 // What a DaemonSet does next: one pod on each node that should have one. Pure.
-import type { DaemonSet, DaemonSetStatus, Node, Pod, Toleration } from '../../../api/index.js'
-import { untolerated, wantsNode } from '../nodes/tolerations.js'
+import { type DaemonSet, type DaemonSetStatus, type Node, type Pod, type Toleration, untolerated, wantsNode } from '../../../api/index.js'
 import { byAge, compact, isDeleting, scaled } from '../objects.js'
 import { isAvailable, isFinished, isReady } from '../pods.js'
 
@@ -34,10 +33,10 @@ export interface Fitness {
 
 export function fitness(set: DaemonSet, node: Node): Fitness {
   const spec = set.spec?.template.spec ?? { containers: [] }
-  if (!wantsNode(spec, node)) return { shouldRun: false, mayStay: false }
+  if ((spec.nodeName && spec.nodeName !== node.metadata.name) || !wantsNode(spec, node)) return { shouldRun: false, mayStay: false }
   const tolerations = daemonTolerations(set)
-  if (!untolerated(node, tolerations, ['NoSchedule', 'NoExecute'])) return { shouldRun: true, mayStay: true }
-  return { shouldRun: false, mayStay: !untolerated(node, tolerations, ['NoExecute']) }
+  if (!untolerated(node.spec?.taints, tolerations, ['NoSchedule', 'NoExecute'])) return { shouldRun: true, mayStay: true }
+  return { shouldRun: false, mayStay: !untolerated(node.spec?.taints, tolerations, ['NoExecute']) }
 }
 
 /** The node a daemon pod is on, or is meant for. */

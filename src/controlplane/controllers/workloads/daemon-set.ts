@@ -1,9 +1,8 @@
 // DaemonSets: one pod on each node that should have one.
-import { ControllerRevision, DaemonSet, Node, Pod } from '../../../api/index.js'
+import { ControllerRevision, DaemonSet, isEmptySelector, Node, Pod, selects } from '../../../api/index.js'
 import { explain } from '../../../lib/index.js'
 import { isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
 import { isReady, nextAvailability } from '../pods.js'
-import { isEmptySelector, selects } from '../selector.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'

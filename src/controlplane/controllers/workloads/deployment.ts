@@ -1,9 +1,8 @@
 // Deployments: brings pods from one template to the next through ReplicaSets.
-import { Deployment, type DeploymentStatus, Pod, ReplicaSet } from '../../../api/index.js'
+import { Deployment, type DeploymentStatus, isEmptySelector, Pod, ReplicaSet, selects } from '../../../api/index.js'
 import { explain, isStatus } from '../../../lib/index.js'
 import { byAge, controllerReference, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
 import { isActive, isFinished } from '../pods.js'
-import { isEmptySelector, selects } from '../selector.js'
 import { canonical, templateHash } from '../template-hash.js'
 import type { Cache, Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'

@@ -2,32 +2,64 @@
 import {
   type Condition,
   Deployment,
+  formatLabelSelector,
   Pod,
   PodDisruptionBudget,
   type PodDisruptionBudgetStatus,
   ReplicaSet,
   ReplicationController,
   StatefulSet,
+  selects,
 } from '../../../api/index.js'
 import { rfc3339 } from '../../../lib/index.js'
 import { compact, controllerOf, isDeleting, keyOf, millis, sameJson, scaled } from '../objects.js'
-import { isFinished, isReady } from '../pods.js'
-import { selects } from '../selector.js'
+import { isFinished, isReady, podCondition } from '../pods.js'
 import type { Cache, Controller } from '../types.js'
 import { watch } from '../types.js'
+
+/** A pod that was to be disrupted and still lives after this time was spared. */
+const SPARED_MS = 120_000
+
+/** When a pod's DisruptionTarget has lost its meaning; undefined when it has (or may yet have) one. */
+export function sparedAt(pod: Pod): number | undefined {
+  const condition = podCondition(pod, 'DisruptionTarget')
+  if (condition?.status !== 'True' || condition.reason === 'TerminationByKubelet' || isDeleting(pod) || isFinished(pod)) return undefined
+  return millis(condition.lastTransitionTime) + SPARED_MS
+}
+
+/** Takes the DisruptionTarget back from pods that were spared: it would make their Jobs look away when they fail by themselves. */
+export const staleDisruption: Controller = {
+  name: 'stale-pod-disruption',
+  component: 'controllermanager',
+  for: Pod,
+  async reconcile(key, { cache, client, clock }) {
+    const pod = cache.get(Pod, key)
+    const at = pod && sparedAt(pod)
+    if (!pod || at === undefined) return undefined
+    if (at > clock.now()) return { requeueAfterMs: at - clock.now() }
+    const conditions = (pod.status?.conditions ?? []).map((each) =>
+      each.type === 'DisruptionTarget' ? { type: each.type, status: 'False', lastTransitionTime: rfc3339(clock.now()) } : each,
+    )
+    await client.updateStatus(Pod, { ...pod, status: { ...pod.status, conditions } })
+    return undefined
+  },
+}
 
 /** An eviction that was granted and whose pod is still there after this time has not happened. */
 const DELETION_TIMEOUT_MS = 120_000
 
-export type Expected = { readonly count: number } | { readonly error: string }
+export type Expected = { readonly count: number; readonly unmanaged: boolean } | { readonly error: string }
 
-/** How many pods there should be: those of the scale of every owner of a selected pod. */
+/** How many pods there should be: those of the scale of every owner of a selected pod. Pods without an owner do not count. */
 export function expectedCount(pods: readonly Pod[], cache: Cache): Expected {
   const scales = new Map<string, number>()
+  let unmanaged = false
   for (const pod of pods) {
     const owner = controllerOf(pod)
-    const name = `${pod.metadata.namespace}/${pod.metadata.name}`
-    if (!owner) return { error: `found no controller ref for pod ${JSON.stringify(name)}` }
+    if (!owner) {
+      unmanaged = true
+      continue
+    }
     const key = `${pod.metadata.namespace}/${owner.name}`
     if (owner.kind === 'ReplicaSet') {
       const set = cache.get(ReplicaSet, key)
@@ -39,7 +71,7 @@ export function expectedCount(pods: readonly Pod[], cache: Cache): Expected {
     else if (owner.kind === 'ReplicationController') scales.set(owner.uid, cache.get(ReplicationController, key)?.spec?.replicas ?? 0)
     else return { error: `${owner.kind} does not implement the scale subresource` }
   }
-  return { count: [...scales.values()].reduce((sum, each) => sum + each, 0) }
+  return { count: [...scales.values()].reduce((sum, each) => sum + each, 0), unmanaged }
 }
 
 export interface BudgetInput {
@@ -105,6 +137,9 @@ function withCondition(budget: PodDisruptionBudget, allowed: number, error: stri
   return [...before.filter((each) => each !== old), condition]
 }
 
+const unmanagedMessage = ({ spec }: PodDisruptionBudget): string =>
+  `Pods selected by this PodDisruptionBudget (selector: ${formatLabelSelector(spec?.selector)}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`
+
 export const disruptionBudget: Controller = {
   name: 'disruption',
   component: 'controllermanager',
@@ -138,6 +173,8 @@ export const disruptionBudget: Controller = {
     if ('error' in expected && status.conditions?.some((condition) => condition.reason === 'SyncFailed')) {
       events.warning(budget, 'CalculateExpectedPodCountFailed', `Failed to calculate the number of expected pods: ${expected.error}`)
     }
+    const counts = budget.spec?.maxUnavailable !== undefined || typeof budget.spec?.minAvailable === 'string'
+    if (counts && 'count' in expected && expected.unmanaged) events.warning(budget, 'UnmanagedPods', unmanagedMessage(budget))
     if (!sameJson(status, budget.status)) await client.updateStatus(PodDisruptionBudget, { ...budget, status })
     const times = Object.values(status.disruptedPods ?? {}).map((time) => millis(time) + DELETION_TIMEOUT_MS - clock.now())
     return times.length > 0 ? { requeueAfterMs: Math.max(1000, Math.min(...times)) } : undefined

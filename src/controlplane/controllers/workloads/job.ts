@@ -1,8 +1,7 @@
 // Jobs: runs pods until enough of them have succeeded.
-import { Job, Pod } from '../../../api/index.js'
+import { Job, Pod, selects } from '../../../api/index.js'
 import { explain } from '../../../lib/index.js'
 import { controllerOf, isDeleting, nameOf, sameJson, splitKey, uidOf } from '../objects.js'
-import { selects } from '../selector.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'

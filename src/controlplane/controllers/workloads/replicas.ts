@@ -1,9 +1,16 @@
 // Keeps as many pods alive as `spec.replicas` asks for: the decision and the loop shared by ReplicaSet and ReplicationController.
-import { type Kind, type LabelSelector, Pod, type PodTemplateSpec, type ReplicaSetStatus, type Resource } from '../../../api/index.js'
+import {
+  type Kind,
+  type LabelSelector,
+  Pod,
+  type PodTemplateSpec,
+  type ReplicaSetStatus,
+  type Resource,
+  selects,
+} from '../../../api/index.js'
 import { explain, isStatus, rfc3339 } from '../../../lib/index.js'
 import { compact, controllerOf, isControlledBy, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
 import { deletionOrder, isActive, isAvailable, isFinished, isReady, nextAvailability } from '../pods.js'
-import { selects } from '../selector.js'
 import type { Cache, Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'

@@ -1,9 +1,8 @@
 // StatefulSets: pods with names that stay, claims that stay with them, one after the other.
-import { ControllerRevision, PersistentVolumeClaim, Pod, StatefulSet } from '../../../api/index.js'
+import { ControllerRevision, PersistentVolumeClaim, Pod, StatefulSet, selects } from '../../../api/index.js'
 import { explain, isStatus } from '../../../lib/index.js'
 import { isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
 import { nextAvailability } from '../pods.js'
-import { selects } from '../selector.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'

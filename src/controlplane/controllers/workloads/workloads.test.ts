@@ -200,19 +200,27 @@ t.test('a budget allows what is left above its minimum', async (t) => {
   const budget = (spec: Record<string, unknown>, status: Record<string, unknown> = {}) =>
     ({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: meta, spec, status }) as never
   const pods = [pod('a'), pod('b'), pod('c', { ready: false })]
-  t.match(planBudget({ budget: budget({ minAvailable: 1 }), pods, expected: { count: 3 }, now }), {
+  t.match(planBudget({ budget: budget({ minAvailable: 1 }), pods, expected: { count: 3, unmanaged: false }, now }), {
     disruptionsAllowed: 1,
     currentHealthy: 2,
     desiredHealthy: 1,
     expectedPods: 3,
   })
-  t.match(planBudget({ budget: budget({ maxUnavailable: '50%' }), pods, expected: { count: 3 }, now }), {
+  t.match(planBudget({ budget: budget({ maxUnavailable: '50%' }), pods, expected: { count: 3, unmanaged: false }, now }), {
     disruptionsAllowed: 1,
     desiredHealthy: 1,
   })
-  t.match(planBudget({ budget: budget({ minAvailable: 1 }, { disruptedPods: { a: time(now) } }), pods, expected: { count: 3 }, now }), {
-    disruptionsAllowed: 0,
-    currentHealthy: 1,
-  })
+  t.match(
+    planBudget({
+      budget: budget({ minAvailable: 1 }, { disruptedPods: { a: time(now) } }),
+      pods,
+      expected: { count: 3, unmanaged: false },
+      now,
+    }),
+    {
+      disruptionsAllowed: 0,
+      currentHealthy: 1,
+    },
+  )
   t.match(planBudget({ budget: budget({ maxUnavailable: 1 }), pods, expected: { error: 'no scale' }, now }), { disruptionsAllowed: 0 })
 })

@@ -1,6 +1,6 @@
 // Cordoned nodes take no new pods, unless the pod tolerates the taint that cordoning sets.
+import { tolerates } from '../../../api/index.js'
 import { type Plugin, rejection } from '../plugin.js'
-import { tolerates } from '../selectors.js'
 
 const name = 'NodeUnschedulable'
 const cordoned = rejection(name, 'node(s) were unschedulable', true)

@@ -1,7 +1,6 @@
 // Affinity terms of pods, and which of the pods on the nodes carry which: equal terms are one.
-import type { LabelSelector, Pod, PodAffinityTerm } from '../../../api/index.js'
+import { type LabelSelector, type Pod, type PodAffinityTerm, selects } from '../../../api/index.js'
 import type { ClusterState, PodInfo } from '../cluster-state.js'
-import { selects } from '../selectors.js'
 
 export interface Term {
   readonly id: string

@@ -1,8 +1,7 @@
 // Spreads pods evenly over zones, hosts, or whatever a node label says.
-import type { LabelSelector, Pod, TopologySpreadConstraint } from '../../../api/index.js'
+import { type LabelSelector, type Pod, selects, type TopologySpreadConstraint, untolerated, wantsNode } from '../../../api/index.js'
 import type { ClusterState, PodInfo, Tally } from '../cluster-state.js'
 import { type CycleInput, type Plugin, type Prepared, rejection } from '../plugin.js'
-import { selects, untolerated, wantsNode } from '../selectors.js'
 
 const name = 'PodTopologySpread'
 const uneven = rejection(name, "node(s) didn't match pod topology spread constraints")
@@ -46,7 +45,7 @@ function resolve(constraint: TopologySpreadConstraint, { pod }: PodInfo, state: 
     eligible:
       wants || honorTaints
         ? (node) =>
-            (!wants || wantsNode(pod, node)) &&
+            (!wants || wantsNode(pod.spec, node)) &&
             (!honorTaints || untolerated(node.spec?.taints, pod.spec?.tolerations, ['NoSchedule', 'NoExecute']) === undefined)
         : undefined,
   }))

@@ -1,6 +1,6 @@
 // Taints keep pods away (NoSchedule, NoExecute) or make a node less liked (PreferNoSchedule).
+import { tolerates, untolerated } from '../../../api/index.js'
 import { normalizeByMax, type Plugin, rejection } from '../plugin.js'
-import { tolerates, untolerated } from '../selectors.js'
 
 const name = 'TaintToleration'
 const tainted = rejection(name, 'node(s) had untolerated taint(s)', true)

@@ -1,10 +1,16 @@
 // Claims: bound ones tie a pod to where their volume is; unbound ones are bound or provisioned where the pod goes.
-import { type Node, PersistentVolume, PersistentVolumeClaim, type Pod } from '../../../api/index.js'
+import {
+  type Node,
+  nodeSelectorMatches,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  type Pod,
+  quantityValue,
+  selects,
+} from '../../../api/index.js'
 import { ApiError, sleep } from '../../../lib/index.js'
 import type { NodeInfo } from '../cluster-state.js'
 import { type BindInput, type CycleInput, type Plugin, rejection } from '../plugin.js'
-import { amount } from '../requests.js'
-import { nodeSelectorMatches, selects } from '../selectors.js'
 import type { VolumeView } from '../volumes.js'
 
 const name = 'VolumeBinding'
@@ -47,7 +53,7 @@ export function volumeSuits(volume: PersistentVolume, claim: PersistentVolumeCla
   if ((spec?.volumeMode ?? 'Filesystem') !== (claim.spec?.volumeMode ?? 'Filesystem')) return false
   if (claim.spec?.selector && !selects(claim.spec.selector, volume.metadata.labels)) return false
   if (!(claim.spec?.accessModes ?? []).every((mode) => spec?.accessModes?.includes(mode))) return false
-  return amount(spec?.capacity?.storage) >= amount(claim.spec?.resources?.requests?.storage)
+  return quantityValue(spec?.capacity?.storage) >= quantityValue(claim.spec?.resources?.requests?.storage)
 }
 
 export type ClaimPlan = { readonly volume: PersistentVolume } | { readonly provision: true }
@@ -60,7 +66,7 @@ export function planClaims(
 ): ReadonlyMap<PersistentVolumeClaim, ClaimPlan> | undefined {
   const plans = new Map<PersistentVolumeClaim, ClaimPlan>()
   const taken = new Set<string>()
-  const bySize = [...volumes.volumes()].sort((a, b) => amount(a.spec?.capacity?.storage) - amount(b.spec?.capacity?.storage))
+  const bySize = [...volumes.volumes()].sort((a, b) => quantityValue(a.spec?.capacity?.storage) - quantityValue(b.spec?.capacity?.storage))
   for (const claim of claims) {
     const key = `${claim.metadata.namespace}/${claim.metadata.name}`
     const free = (volume: PersistentVolume): boolean => {

@@ -1,25 +1,5 @@
-// Labels, node selector terms, taints: what selects what. Pure.
-import type {
-  LabelSelector,
-  Node,
-  NodeSelector,
-  NodeSelectorRequirement,
-  NodeSelectorTerm,
-  Pod,
-  Taint,
-  Toleration,
-} from '../../api/index.js'
-
-type Labels = Readonly<Record<string, string>>
-const none: Labels = {}
-
-/** metav1.LabelSelector: an absent selector matches nothing, an empty one everything. */
-export function selects(selector: LabelSelector | undefined, labels: Labels | undefined): boolean {
-  if (!selector) return false
-  const have = labels ?? none
-  for (const key in selector.matchLabels) if (have[key] !== selector.matchLabels[key]) return false
-  return (selector.matchExpressions ?? []).every((requirement) => satisfies(requirement, have[requirement.key]))
-}
+// Which nodes a pod may use: node selector terms against labels, tolerations against taints.
+import type { Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration } from '../generated/kinds.js'
 
 function satisfies({ operator, values = [] }: NodeSelectorRequirement, value: string | undefined): boolean {
   switch (operator) {
@@ -42,12 +22,10 @@ function satisfies({ operator, values = [] }: NodeSelectorRequirement, value: st
 }
 
 /** A term without requirements matches nothing. */
-export function termMatches(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term
+export function termMatches({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: Node): boolean {
   if (matchExpressions.length === 0 && matchFields.length === 0) return false
-  const labels = node.metadata.labels ?? none
   return (
-    matchExpressions.every((requirement) => satisfies(requirement, labels[requirement.key])) &&
+    matchExpressions.every((requirement) => satisfies(requirement, node.metadata.labels?.[requirement.key])) &&
     matchFields.every((requirement) => requirement.key === 'metadata.name' && satisfies(requirement, node.metadata.name))
   )
 }
@@ -57,11 +35,9 @@ export const nodeSelectorMatches = (selector: NodeSelector, node: Node): boolean
   selector.nodeSelectorTerms.some((term) => termMatches(term, node))
 
 /** The pod's nodeSelector and required node affinity together. */
-export function wantsNode(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? none
-  const simple = pod.spec?.nodeSelector
-  for (const key in simple) if (labels[key] !== simple[key]) return false
-  const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+export function wantsNode(spec: PodSpec | undefined, node: Node): boolean {
+  for (const key in spec?.nodeSelector) if (node.metadata.labels?.[key] !== spec.nodeSelector[key]) return false
+  const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   return !required || nodeSelectorMatches(required, node)
 }
 
@@ -82,6 +58,7 @@ export function tolerates(toleration: Toleration, taint: Taint): boolean {
   }
 }
 
+/** The first taint with one of the effects that no toleration covers. */
 export const untolerated = (
   taints: readonly Taint[] | undefined,
   tolerations: readonly Toleration[] | undefined,
