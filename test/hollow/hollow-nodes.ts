@@ -18,6 +18,8 @@ export interface HollowOptions {
   readonly stopMs?: readonly [number, number]
   /** How often a node renews its lease; 0: never. */
   readonly heartbeatMs?: number
+  /** Told when the containers of a pod begin or end to run, whether the API server hears of it or not. */
+  readonly onContainers?: (pod: Pod, running: boolean) => void
   /** Share of starts that end with a failed pod. */
   readonly failureRate?: number
 }
@@ -180,6 +182,15 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     pods.observe(await client.updateStatus(Pod, { ...pod, status }))
   }
 
+  const running = new Map<string, Pod>()
+  function runs(pod: Pod, now: boolean): void {
+    const uid = pod.metadata.uid ?? ''
+    if (running.has(uid) === now) return
+    if (now) running.set(uid, pod)
+    else running.delete(uid)
+    options.onContainers?.(pod, now)
+  }
+
   /** A kubelet does one thing after the other with a pod. */
   const inOrder = keyedLock()
   const start = (uid: string, key: string): Promise<void> => inOrder(uid, () => startNow(uid, key))
@@ -195,6 +206,7 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
       phases.set(uid, 'ended')
       return
     }
+    runs(pod, true)
     await setStatus(uid, key, 'running')
     if (phases.get(uid) === 'starting') phases.set(uid, 'running')
     const exitAfter = pod.metadata.annotations?.[EXIT_AFTER_MS]
@@ -202,6 +214,7 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     later(node, Number(exitAfter), () =>
       inOrder(uid, async () => {
         if (phases.get(uid) !== 'running') return
+        runs(pod, false)
         await setStatus(uid, key, 'done', Number(pod.metadata.annotations?.[EXIT_CODE] ?? 0))
         phases.set(uid, 'ended')
       }),
@@ -212,6 +225,7 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     const pod = current(uid, key)
     if (!pod) return
     const { name, namespace } = pod.metadata
+    runs(pod, false)
     // A kubelet says how the containers ended before it lets the pod go.
     const live = await client.find(Pod, { name, namespace })
     if (live?.metadata.uid === uid && live.status?.phase === 'Running') await setStatus(uid, key, 'done', 143)
@@ -282,6 +296,8 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
       updated: onPod,
       deleted: (pod) => {
         phases.delete(pod.metadata.uid ?? '')
+        // Gone from the API: a node that hears of it stops what still runs; a silent one does not hear of it.
+        later(pod.spec?.nodeName ?? '', 0, async () => runs(pod, false))
       },
     })
     await Promise.all([watching, ...nodes.map(heartbeats)])

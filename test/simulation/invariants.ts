@@ -29,7 +29,12 @@ export class Invariants {
   readonly undisturbed = new Set<string>()
   /** Label value of `app` to the number of pods that evictions must leave healthy. */
   readonly protectedApps = new Map<string, number>()
-  readonly #protecting = new Set<string>()
+  /** Which object a revision of the store wrote. */
+  readonly #written = new Map<number, string>()
+  /** What a person was told is done, by kind and name: the newest word on each. */
+  readonly #acknowledged = new Map<string, Readonly<Record<string, unknown>>>()
+  /** Uids of pods whose containers run, by the name that only one may have at a time. */
+  readonly #running = new Map<string, Set<string>>()
   readonly #bounds = new Map<string, Bounds>()
   readonly #byKind = new Map<string, Map<string, Resource>>()
   readonly #jobSucceeded = new Map<string, number>()
@@ -44,6 +49,7 @@ export class Invariants {
     if (!bytes || bytes.length === 0 || bytes[0] !== 0x7b) return
     const object = JSON.parse(Buffer.from(bytes).toString('utf8')) as Resource
     if (!object.kind) return
+    if (event.type === 'put') this.#written.set(event.kv.modRevision, object.metadata.uid ?? '')
     const map = this.#byKind.get(object.kind) ?? new Map<string, Resource>()
     this.#byKind.set(object.kind, map)
     if (event.type === 'put') map.set(event.kv.key, object)
@@ -94,7 +100,7 @@ export class Invariants {
     const set = this.kind<ReplicaSet>('ReplicaSet').find((each) => each.metadata.uid === ownerOf(pod))
     const deployment = set && this.kind<Deployment>('Deployment').find((each) => each.metadata.uid === ownerOf(set))
     if (deployment) this.#checkRollout(deployment, event.type === 'put' && !event.previous)
-    this.#checkProtected(pod)
+    this.#checkEviction(pod, event)
   }
 
   #checkRollout(deployment: Deployment, created: boolean): void {
@@ -121,14 +127,54 @@ export class Invariants {
     }
   }
 
-  #checkProtected(pod: Pod): void {
+  /** An eviction that was granted leaves as many healthy pods as the budget asks for. */
+  #checkEviction(pod: Pod, event: StoreEvent): void {
     const app = pod.metadata.labels?.app ?? ''
     const least = this.protectedApps.get(app)
-    if (least === undefined) return
+    const before =
+      event.type === 'put' && event.previous ? (JSON.parse(Buffer.from(event.previous.value).toString('utf8')) as Pod) : undefined
+    if (least === undefined || !before || before.metadata.deletionTimestamp || !pod.metadata.deletionTimestamp) return
+    if (!pod.status?.conditions?.some((each) => each.reason === 'EvictionByEvictionAPI') || !isReady(before)) return
     const healthy = this.kind<Pod>('Pod').filter((each) => each.metadata.labels?.app === app && isActive(each) && isReady(each)).length
-    if (healthy >= least + 1) this.#protecting.add(app)
-    if (this.#protecting.has(app) && healthy < least)
-      this.violations.push(`budget of ${app}: ${healthy} healthy pods, at least ${least} are wanted`)
+    if (healthy < least) this.violations.push(`budget of ${app}: an eviction left ${healthy} healthy pods, at least ${least} are wanted`)
+  }
+
+  /** Called by the nodes: two pods of one ordinal must never run at the same time, whatever the API says. */
+  onContainers(pod: Pod, running: boolean): void {
+    if (pod.metadata.ownerReferences?.find((each) => each.controller)?.kind !== 'StatefulSet') return
+    const uids = this.#running.get(pod.metadata.name) ?? new Set<string>()
+    this.#running.set(pod.metadata.name, uids)
+    if (!running) uids.delete(pod.metadata.uid ?? '')
+    else if (uids.add(pod.metadata.uid ?? '').size > 1) this.violations.push(`${uids.size} pods run as ${pod.metadata.name}`)
+  }
+
+  /** Called for every answer of the server: what it says was written has to be in the store. */
+  onAnswer(answer: Resource): void {
+    const { uid, resourceVersion, name } = answer.metadata ?? {}
+    if (!uid || !resourceVersion) return
+    if (this.#written.get(Number(resourceVersion)) !== uid) {
+      this.violations.push(`${answer.kind} ${name} was acknowledged at revision ${resourceVersion} and is not in the store`)
+    }
+  }
+
+  /** A person's change: acknowledged, or (without an answer) nobody knows. */
+  onChange(kind: string, name: string, change: Readonly<Record<string, unknown>> | undefined): void {
+    const key = `${kind} ${name}`
+    if (change) this.#acknowledged.set(key, { ...this.#acknowledged.get(key), ...change })
+    else this.#acknowledged.delete(key)
+  }
+
+  /** Acknowledged wishes that are gone again. */
+  lost(): string[] {
+    return [...this.#acknowledged].flatMap(([key, change]) => {
+      const [kind = '', name] = key.split(' ')
+      const object = this.kind<Deployment>(kind).find((each) => each.metadata.name === name)
+      const { replicas, paused, template } = object?.spec ?? {}
+      const now: Record<string, unknown> = { replicas, paused: paused ?? false, image: template?.spec?.containers[0]?.image }
+      return Object.entries(change).flatMap(([field, value]) =>
+        now[field] === value ? [] : [`${key}: ${field} was set to ${value} and is ${now[field]}`],
+      )
+    })
   }
 
   #onJob(

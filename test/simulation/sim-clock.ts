@@ -10,6 +10,8 @@ interface Pending {
 export interface SimClock extends Clock {
   /** Runs timers until `check` says so or `ms` have passed; true when it said so. */
   runUntil(ms: number, check?: () => boolean): Promise<boolean>
+  /** Time stands still until the work is over: for what takes no virtual time but real one. */
+  hold(work: Promise<void>): void
   /** Moves wall time alone. */
   jump(ms: number): void
 }
@@ -21,6 +23,7 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
   let elapsed = 0
   let offset = start
   let order = 0
+  const held: Promise<void>[] = []
   const less = (a: Pending, b: Pending): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
   function push(item: Pending): void {
     let at = heap.push(item) - 1
@@ -60,6 +63,7 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
         },
       }
     },
+    hold: (work) => void held.push(work),
     jump(ms) {
       offset += ms
     },
@@ -74,6 +78,7 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
         if (!next.run) continue
         elapsed = Math.max(elapsed, next.at)
         next.run()
+        while (held.length > 0) await held.shift()
         await turn()
         await turn()
       }

@@ -11,17 +11,24 @@ t.setTimeout(580_000)
 t.test('the cluster converges, whatever the network and the processes do', { timeout: 540_000 }, async (t) => {
   const key = signingKey()
   let crashes = 0
+  let serverCrashes = 0
+  let silences = 0
   for (const seed of seeds) {
     const life = await simulate(seed, { signingKey: key })
     crashes += life.crashes
+    serverCrashes += life.serverCrashes
+    silences += life.silences
     if (life.violations.length > 0) {
       t.fail(`seed ${seed}: ${life.violations.slice(0, 3).join('; ')}`, {
         replay: `KNARR_SEED=${seed} node --test dist/test/simulation/simulation.test.js`,
       })
     }
   }
-  t.pass(`${seeds.length} seeds, ${crashes} crashes`)
-  if (only === undefined) t.ok(crashes > seeds.length / 2, 'processes were killed')
+  t.pass(`${seeds.length} seeds, ${crashes} crashes of processes, ${serverCrashes} of the API server, ${silences} silent nodes`)
+  if (only !== undefined) return
+  t.ok(crashes > seeds.length / 2, 'processes were killed')
+  t.ok(serverCrashes > seeds.length / 4, 'API servers were killed')
+  t.ok(silences > seeds.length / 10, 'nodes fell silent')
 })
 
 t.test('a seed replays exactly', async (t) => {

@@ -14,7 +14,6 @@ import {
   StatefulSet,
 } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
-import { createApiServer } from '../../src/controlplane/apiserver/index.js'
 import { controllers, runControllers } from '../../src/controlplane/controllers/index.js'
 import { runScheduler } from '../../src/controlplane/scheduler/index.js'
 import { type HttpHandler, isStatus, type Logger, type Random, randomInt, seededRandom, silentLog } from '../../src/lib/index.js'
@@ -22,6 +21,7 @@ import { EXIT_AFTER_MS, type HollowNodes, hollowNodes } from '../hollow/hollow-n
 import { calm, type Faults, type Link, link } from './faults.js'
 import { Invariants } from './invariants.js'
 import { memoryStore } from './memory-store.js'
+import { mortalServer } from './mortal-server.js'
 import { type SimClock, simClock } from './sim-clock.js'
 
 export interface Life {
@@ -29,6 +29,9 @@ export interface Life {
   /** The store's last revision and virtual time: equal for equal seeds. */
   readonly fingerprint: string
   readonly crashes: number
+  readonly serverCrashes: number
+  /** How often a node fell silent. */
+  readonly silences: number
 }
 
 export interface SimulateOptions {
@@ -121,14 +124,30 @@ const pick = <T>(random: Random, items: readonly T[]): T => items[randomInt(rand
 /** Something a person does; NotFound and Conflict are theirs to live with. */
 type Deed = (user: Client, random: Random) => Promise<void>
 
+/** What a person may change of a workload. */
+interface Change {
+  readonly spec: {
+    readonly replicas?: number
+    readonly paused?: boolean
+    readonly template?: { readonly spec: { readonly containers: readonly { readonly name: string; readonly image: string }[] } }
+  }
+}
+
 function plot(random: Random, invariants: Invariants): { readonly create: readonly Deed[]; readonly deeds: readonly Deed[] } {
   const create: Deed[] = []
   const deeds: Deed[] = []
   let version = 1
   const patch =
-    (kind: Parameters<Client['patch']>[0], name: string, change: unknown): Deed =>
-    (user) =>
-      user.patch(kind, { namespace, name }, change, { type: 'strategic' }).then(() => {})
+    (kind: Parameters<Client['patch']>[0], name: string, change: Change): Deed =>
+    async (user) => {
+      const { replicas, paused, template: next } = change.spec
+      const image = next?.spec.containers[0]?.image
+      // Without an answer nobody knows what holds.
+      invariants.onChange(kind.kind, name, undefined)
+      await user.patch(kind, { namespace, name }, change, { type: 'strategic' })
+      const wishes = { replicas, paused, image }
+      invariants.onChange(kind.kind, name, Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== undefined)))
+    }
 
   // A Deployment that only its rollouts disturb.
   const surge = pick(random, [0, 1, 2, '25%', '50%'] as const)
@@ -152,7 +171,7 @@ function plot(random: Random, invariants: Invariants): { readonly create: readon
       })
       .then(() => {}),
   )
-  const image = (): unknown => ({ spec: { template: { spec: { containers: [{ name: 'main', image: `image:${++version}` }] } } } })
+  const image = (): Change => ({ spec: { template: { spec: { containers: [{ name: 'main', image: `image:${++version}` }] } } } })
   deeds.push(
     (user, r) => patch(Deployment, 'web', image())(user, r),
     (user, r) => patch(Deployment, 'web', image())(user, r),
@@ -168,8 +187,8 @@ function plot(random: Random, invariants: Invariants): { readonly create: readon
 interface Plot {
   readonly create: Deed[]
   readonly deeds: Deed[]
-  readonly image: () => unknown
-  readonly patch: (kind: Parameters<Client['patch']>[0], name: string, change: unknown) => Deed
+  readonly image: () => Change
+  readonly patch: (kind: Parameters<Client['patch']>[0], name: string, change: Change) => Deed
   readonly random: Random
   readonly invariants: Invariants
 }
@@ -349,13 +368,13 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   const store = memoryStore()
   const invariants = new Invariants()
   store.onEvent = (event) => invariants.onEvent(event)
-  const api = await createApiServer({
-    store,
-    clock,
-    random: seededRandom(seed + 1),
-    log,
-    serviceAccounts: { issuer: 'https://sim', signingKey },
-  })
+  const api = await mortalServer({ store, clock, random, seed, log, signingKey })
+  const server: HttpHandler = async (request) => {
+    const response = await api.handler(request)
+    const wrote = request.method !== 'GET' && response.status < 300 && response.body instanceof Uint8Array
+    if (wrote) invariants.onAnswer(JSON.parse(Buffer.from(response.body as Uint8Array).toString('utf8')) as Resource)
+    return response
+  }
   const end = new AbortController()
   setMaxListeners(0, end.signal)
   const rough = random.next() < 0.8
@@ -369,8 +388,8 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
       }
     : calm
   const crashEvery = random.next() < 0.7 ? pick(random, [100, 300, 1000]) : 0
-  const world: World = { clock, random, server: fewerGroups(api.handler), faults, crashEvery }
-  const user = createClient(link(api.handler, 'user', { clock, random, faults: calm }).handler)
+  const world: World = { clock, random, server: fewerGroups(server), faults, crashEvery }
+  const user = createClient(link(server, 'user', { clock, random, faults: calm }).handler)
   /** As the clock's, looking only after something has changed in the store. */
   const runUntil = (ms: number, check?: () => boolean): Promise<boolean> => {
     if (!check) return clock.runUntil(ms)
@@ -398,7 +417,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
     if (await during(user.find(Namespace, { name }))) continue
     await during(user.create(Namespace, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }))
   }
-  const nodeLink = link(api.handler, 'nodes', { clock, random, faults: { ...faults, cut: 0 } })
+  const nodeLink = link(server, 'nodes', { clock, random, faults: { ...faults, cut: 0 } })
   const nodes: HollowNodes = hollowNodes({
     client: createClient(nodeLink.handler),
     clock,
@@ -408,6 +427,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
     nodes: NODES,
     startMs: [50, 1500],
     stopMs: [50, 900],
+    onContainers: (pod, running) => invariants.onContainers(pod, running),
   })
   const common = { clock, random, log }
   const processes = [
@@ -429,30 +449,57 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   ]
   await during(nodes.registered)
   const { create, deeds } = plot(random, invariants)
-  const act = async (deed: Deed): Promise<void> => {
-    await during(
-      deed(user, random).catch((error: unknown) => {
-        if (!isStatus(error, 'NotFound', 'Conflict', 'AlreadyExists', 'Forbidden')) throw error
-      }),
-    )
+  /** What a server answers that dies, or is not there. A person then looks again, or leaves it. */
+  const wasCut = (error: unknown): boolean => error instanceof Error && /connection (lost|refused)/.test(`${error.message} ${error.cause}`)
+  const attempt = async (deed: Deed): Promise<boolean> => {
+    try {
+      await during(deed(user, random))
+      return true
+    } catch (error) {
+      if (wasCut(error)) return false
+      if (!isStatus(error, 'NotFound', 'Conflict', 'AlreadyExists', 'Forbidden')) throw error
+      return true
+    }
+  }
+  const insist = async (deed: Deed): Promise<void> => {
+    while (!(await attempt(deed))) await runUntil(1000)
   }
   // The service account that pods need comes from a controller.
   await runUntil(120_000, () => invariants.kind('ServiceAccount').some((each) => each.metadata.namespace === namespace))
-  for (const deed of create) await act(deed)
+  if (random.next() < 0.4) api.setMortality(pick(random, [50, 200, 600]))
+  for (const deed of create) await insist(deed)
+  let silences = 0
+  let silent: string | undefined
+  /** A node without power: shorter than anyone notices, until it is NotReady, or until its pods are moved. */
+  const fallSilent = async (): Promise<void> => {
+    silences++
+    silent = pick(random, NODES)
+    nodes.silence(silent)
+    // Pods now go away by themselves.
+    invariants.undisturbed.clear()
+    await runUntil(pick(random, [20_000, 60_000, 60_000, 360_000]))
+  }
   for (let round = 2 + randomInt(random, 5); round > 0; round--) {
     await runUntil(randomInt(random, 8000))
-    await act(pick(random, deeds))
+    await attempt(pick(random, deeds))
     if (random.next() < 0.1) clock.jump(randomInt(random, 240_000) - 120_000)
+    if (!silent && random.next() < 0.08) await fallSilent()
   }
 
   // The weather clears: what was asked for has to come true.
   for (const each of processes) each.calmDown()
+  api.setMortality(0)
+  if (silent) nodes.revive(silent)
   nodeLink.faults = calm
-  await act((client) => client.patch(Deployment, { namespace, name: 'web' }, { spec: { paused: false } }, { type: 'merge' }).then(() => {}))
+  await insist((client) =>
+    client.patch(Deployment, { namespace, name: 'web' }, { spec: { paused: false } }, { type: 'merge' }).then(() => {}),
+  )
+  invariants.onChange('Deployment', 'web', { paused: false })
   const violations = invariants.violations
   if (!(await runUntil(1_800_000, () => unfinished(invariants).length === 0)))
     violations.push(`did not converge: ${unfinished(invariants).join('; ')}`)
 
+  violations.push(...invariants.lost())
   invariants.protectedApps.clear()
   // And when it is taken back, nothing of it may stay.
   const kinds: readonly Kind[] = [Deployment, ReplicaSet, StatefulSet, DaemonSet, Job] as never
@@ -467,5 +514,6 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   end.abort(new Error('end'))
   await Promise.race([api.close(), runUntil(1000)])
   await store.close()
-  return { violations, fingerprint, crashes: processes.reduce((sum, each) => sum + each.crashes(), 0) }
+  const crashes = processes.reduce((sum, each) => sum + each.crashes(), 0)
+  return { violations, fingerprint, crashes, serverCrashes: api.crashes(), silences }
 }

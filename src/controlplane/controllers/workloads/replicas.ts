@@ -39,12 +39,12 @@ export interface ReplicaPlan {
 }
 
 /** `related` are the pods of all sets of the same owner: they say which nodes are crowded. */
-export function planReplicas(owner: ReplicaOwner, pods: readonly Pod[], related: readonly Pod[], now: number): ReplicaPlan {
+export function planReplicas(owner: ReplicaOwner, pods: readonly Pod[], related: () => readonly Pod[], now: number): ReplicaPlan {
   const active = pods.filter(isActive)
   if (isDeleting(owner)) return { create: 0, remove: [] }
   const missing = Math.max(0, owner.spec?.replicas ?? 1) - active.length
   if (missing >= 0) return { create: Math.min(missing, BURST), remove: [] }
-  return { create: 0, remove: deletionOrder(active, related, now).slice(0, Math.min(-missing, BURST)) }
+  return { create: 0, remove: deletionOrder(active, related(), now).slice(0, Math.min(-missing, BURST)) }
 }
 
 export interface Failure {
@@ -72,7 +72,8 @@ export function planReplicaStatus(owner: ReplicaOwner, pods: readonly Pod[], now
     fullyLabeledReplicas: active.filter((pod) => selects({ matchLabels: labels }, pod.metadata.labels)).length || undefined,
     readyReplicas: active.filter(isReady).length || undefined,
     availableReplicas: active.filter((pod) => isAvailable(pod, minReadySeconds, now)).length || undefined,
-    terminatingReplicas: pods.filter((pod) => isDeleting(pod) && !isFinished(pod)).length,
+    // A ReplicationController's status has no such field.
+    terminatingReplicas: owner.kind === 'ReplicaSet' ? pods.filter((pod) => isDeleting(pod) && !isFinished(pod)).length : undefined,
     observedGeneration: owner.metadata.generation,
     conditions: conditions.length > 0 ? conditions : undefined,
   })
@@ -109,7 +110,12 @@ export function replicaController<T extends ReplicaOwner>({ name, kind, selector
       matches: (pod) => selects(matching, pod.metadata.labels),
       adoptable: isActive,
     })
-    const failure = await apply(context, kind, owner, planReplicas(owner, pods, related(cache, kind, owner, pods), clock.now()))
+    const failure = await apply(
+      context,
+      kind,
+      owner,
+      planReplicas(owner, pods, () => related(cache, kind, owner, pods), clock.now()),
+    )
     // Read again: what apply wrote is in the cache already.
     const current = cache.ownedBy(Pod, uidOf(owner))
     const status = planReplicaStatus(owner, current, clock.now(), failure && describe(failure))

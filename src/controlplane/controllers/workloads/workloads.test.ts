@@ -73,10 +73,10 @@ t.test('pods that are given up first: unscheduled, pending, not ready, cheap, cr
     pod('lonely', { node: 'c' }),
   ]
   const related = [...pods, pod('neighbour', { node: 'a' })]
-  t.same(names(planReplicas(set, pods, related, now).remove), ['unscheduled', 'pending', 'unready', 'cheap', 'crowded'])
-  t.equal(planReplicas(set, [], [], now).create, 1)
-  t.equal(planReplicas({ ...(set as object), spec: { replicas: -3 } } as never, [], [], now).create, 0)
-  t.equal(planReplicas({ ...(set as object), spec: { replicas: 1e9 } } as never, [], [], now).create, 500)
+  t.same(names(planReplicas(set, pods, () => related, now).remove), ['unscheduled', 'pending', 'unready', 'cheap', 'crowded'])
+  t.equal(planReplicas(set, [], () => [], now).create, 1)
+  t.equal(planReplicas({ ...(set as object), spec: { replicas: -3 } } as never, [], () => [], now).create, 0)
+  t.equal(planReplicas({ ...(set as object), spec: { replicas: 1e9 } } as never, [], () => [], now).create, 500)
 })
 
 t.test('a stateful set goes one by one, and from the top when it updates', async (t) => {
@@ -180,6 +180,8 @@ t.test('schedules in time zones', async (t) => {
   t.equal(next('*/15 * * * *', '2026-01-01T12:07:00Z'), '2026-01-01T12:15:00.000Z')
   t.equal(next('0 9 * * 1-5', '2026-01-02T10:00:00Z'), '2026-01-05T09:00:00.000Z')
   t.equal(next('30 2 * * *', '2026-07-01T12:00:00Z', 'Europe/Berlin'), '2026-07-02T00:30:00.000Z')
+  t.equal(next('0 8 * * *', '2026-03-28T08:00:00Z', 'Europe/Berlin'), '2026-03-29T06:00:00.000Z', 'clocks went forward in the night')
+  t.equal(next('30 2 * * *', '2026-03-28T12:00:00Z', 'Europe/Berlin'), '2026-03-30T00:30:00.000Z', 'a time that this night does not have')
   t.equal(next('0 0 29 2 *', '2026-01-01T00:00:00Z'), '2028-02-29T00:00:00.000Z')
   t.equal(next('0 0 13 * 5', '2026-01-01T00:00:00Z'), '2026-01-02T00:00:00.000Z')
   t.equal(next('@hourly', '2026-01-01T12:07:00Z'), '2026-01-01T13:00:00.000Z')
