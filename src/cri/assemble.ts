@@ -1,11 +1,11 @@
 // Everything a container needs before the runtime can make it: root file system, users, profiles, devices, volumes; and its spec.
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Image, Mount as LayerMount } from '../image/index.js'
+import { copyTree, type Image, type Mount as LayerMount } from '../image/index.js'
 import { hasErrno } from '../lib/index.js'
 import { type MountSpec, mount, type Seccomp, type Spec } from '../runtime/index.js'
 import { makeContainerDir } from './containers.js'
-import { containerDir, type Engine, sandboxDir, spoolDir } from './engine.js'
+import { containerDir, type Engine, sandboxDir, spoolDir, volumesDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
 import { makeFolders, makeFoldersBelow } from './folders.js'
 import { deviceAt, devicesAt, readCdiFiles } from './host-facts.js'
@@ -20,7 +20,7 @@ import { cleanPath } from './spec/mounts.js'
 import { cgroupsPath } from './spec/sandbox.js'
 import { parseSeccompProfile } from './spec/seccomp.js'
 import { type ResolvedUser, resolveUser } from './spec/users.js'
-import type { ContainerConfig } from './types.js'
+import type { ContainerConfig, Mount } from './types.js'
 
 /** /etc/passwd and /etc/group of images do not change: read once. */
 const accountFiles = new Map<string, { readonly passwd: string; readonly group: string }>()
@@ -73,15 +73,21 @@ function makeHostPaths(config: ContainerConfig): void {
   }
 }
 
-/** Volumes that the image declares keep what is written to them outside the root file system. */
-function imageVolumes(engine: Engine, id: string, config: ContainerConfig, image: Image): ReadonlyMap<string, string> {
+/**
+ * Volumes that the image declares keep what is written to them outside the root file system, and begin with what the image has
+ * there, owner and mode included.
+ */
+function imageVolumes(engine: Engine, id: string, config: ContainerConfig, image: Image, rootfs: string): ReadonlyMap<string, string> {
   const taken = new Set((config.mounts ?? []).map(({ containerPath }) => cleanPath(containerPath)))
   const volumes = new Map<string, string>()
   for (const [i, path] of Object.keys(image.config.config?.Volumes ?? {}).entries()) {
-    const destination = cleanPath(path)
-    if (taken.has(destination) || destination === '/') continue
-    const source = join(containerDir(engine, id), 'volumes', String(i))
+    const named = cleanPath(path)
+    if (taken.has(named) || named === '/') continue
+    const destination = makeFoldersBelow(rootfs, named)
+    if (taken.has(destination) || volumes.has(destination)) continue
+    const source = join(volumesDir(engine, id), String(i))
     mkdirSync(source, { recursive: true, mode: 0o755 })
+    copyTree(join(rootfs, destination), source)
     volumes.set(destination, source)
   }
   return volumes
@@ -98,13 +104,19 @@ async function imageMounts(
   const mounts = new Map<string, readonly MountSpec[]>()
   if (wanted.length === 0) return { record, mounts }
   const saved = engine.containers.save({ ...record, imageMounts: wanted.map((_, i) => imageMountId(record.id, i)) })
-  for (const [i, { image, imageSubPath, containerPath }] of wanted.entries()) {
+  const shown = new Map<Mount, Mount>()
+  for (const [i, mount] of wanted.entries()) {
+    const { image, imageSubPath, containerPath, readonly } = mount
+    if (!readonly) throw invalid(`mount ${containerPath}: image ${image?.image} can be mounted read-only alone`)
     const found = engine.images.resolve(image?.image ?? '')
-    if (!found) throw new CriError('NOT_FOUND', `mount ${containerPath}: image ${image?.image} is not on this machine: pull it first`)
+    if (!found || !image)
+      throw new CriError('NOT_FOUND', `mount ${containerPath}: image ${image?.image} is not on this machine: pull it first`)
     const view = await engine.images.snapshot.view(imageMountId(record.id, i), found)
     mounts.set(containerPath, subPathMounts(view, containerPath, imageSubPath ?? ''))
+    shown.set(mount, { ...mount, image: { ...image, imageRef: found.id } })
   }
-  return { record: saved, mounts }
+  const config = { ...record.config, mounts: record.config.mounts?.map((mount) => shown.get(mount) ?? mount) ?? [] }
+  return { record: { ...saved, config }, mounts }
 }
 
 /** The mounts of a view at `destination`, or of one folder or file of it. */
@@ -174,7 +186,7 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
     hostNetwork,
     hostIpc: isHostIpc(sandbox.config),
     images: images.mounts,
-    volumes: imageVolumes(engine, id, config, image),
+    volumes: imageVolumes(engine, id, config, image, rootfs),
     pausePid: sandbox.pausePid,
     netns: sandbox.netns,
     targetPid: targetId ? engine.live.get(targetId)?.pid : undefined,
@@ -196,5 +208,6 @@ export async function dismantle(engine: Engine, record: ContainerRecord): Promis
   unmountQuietly(join(dir, 'rootfs'))
   rmSync(dir, { recursive: true, force: true })
   rmSync(spoolDir(engine, record.id), { recursive: true, force: true })
+  rmSync(volumesDir(engine, record.id), { recursive: true, force: true })
   await Promise.all([record.id, ...record.imageMounts].map((id) => engine.images.snapshot.remove(id)))
 }

@@ -111,7 +111,8 @@ function placePause(engine: Engine): void {
 /** Takes up what an earlier daemon left, then serves. */
 export async function createCri(options: CriOptions): Promise<RunningCri> {
   for (const folder of ['sandboxes', 'containers', 'netns']) mkdirSync(join(options.runDir, folder), { recursive: true, mode: 0o711 })
-  mkdirSync(options.root, { recursive: true, mode: 0o700 })
+  // Not 0o700: root of a user namespace must be able to pass to its volumes.
+  mkdirSync(options.root, { recursive: true, mode: 0o711 })
   const engine = createEngine(options)
   placePause(engine)
   // Clocks and watches alone do not keep a process alive: without this, one that has nothing else to do yet would end midway.

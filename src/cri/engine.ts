@@ -41,7 +41,7 @@ export interface Machine {
 }
 
 export interface CriOptions {
-  /** Survives reboots: records and logs' positions. */
+  /** Survives reboots: records, logs' positions, volumes. */
   readonly root: string
   /** Does not need to survive reboots: files, FIFOs and mounts of sandboxes. */
   readonly runDir: string
@@ -107,6 +107,9 @@ export const sandboxDir = (engine: Pick<CriOptions, 'runDir'>, id: string): stri
 export const containerDir = (engine: Pick<CriOptions, 'runDir'>, id: string): string => join(engine.runDir, 'containers', id)
 /** Kept over reboots, with the container's record. */
 export const spoolDir = (engine: Pick<CriOptions, 'root'>, id: string): string => join(engine.root, 'spools', id)
+
+/** What is written to the volumes that the image of a container declares: more than a folder in memory may hold. */
+export const volumesDir = (engine: Pick<CriOptions, 'root'>, id: string): string => join(engine.root, 'volumes', id)
 
 /** By id or by the beginning of one, as crictl's users type it. */
 export function find<T extends { readonly id: string }>(store: RecordStore<T>, id: string): T | undefined {

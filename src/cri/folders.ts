@@ -18,8 +18,8 @@ export function makeFolders(path: string, mode = 0o755): void {
 
 const MOST_LINKS = 40
 
-/** Makes a folder within a root that nobody else changes meanwhile; links are followed as they lead from within that root. */
-export function makeFoldersBelow(root: string, path: string): void {
+/** Makes a folder within a root that nobody else changes meanwhile; links are followed as they lead from within that root. Returns where it is in there. */
+export function makeFoldersBelow(root: string, path: string): string {
   let wanted = path.split('/').filter(Boolean)
   let done = '/'
   for (let links = 0; wanted.length > 0; ) {
@@ -43,4 +43,5 @@ export function makeFoldersBelow(root: string, path: string): void {
     done = here
     wanted = rest
   }
+  return done
 }

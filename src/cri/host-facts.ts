@@ -1,11 +1,12 @@
 // What is asked of the machine while a container is put together: device nodes, profiles, CDI files.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import type { Device } from '../runtime/index.js'
 import type { Machine } from './engine.js'
 import { invalid } from './errors.js'
+import type { ProcessFacts } from './metrics.js'
 import { ALL_CAPABILITIES } from './spec/capabilities.js'
 import type { CdiFile } from './spec/cdi.js'
 
@@ -93,4 +94,22 @@ export function thisMachine(): Machine {
     selinux: read('/sys/fs/selinux/enforce') !== '',
     hostDevices,
   }
+}
+
+/** Processes that end while they are looked at are left out. */
+export function processFacts(pids: readonly number[]): ProcessFacts {
+  let fileDescriptors = 0
+  let sockets = 0
+  for (const pid of pids) {
+    try {
+      const dir = `/proc/${pid}/fd`
+      const targets = readdirSync(dir).map((fd) => readlinkSync(join(dir, fd)))
+      fileDescriptors += targets.length
+      sockets += targets.filter((target) => target.startsWith('socket:')).length
+    } catch {
+      // Gone.
+    }
+  }
+  const limit = /^Max open files\s+(\d+)/m.exec(pids[0] === undefined ? '' : read(`/proc/${pids[0]}/limits`))?.[1]
+  return { processes: pids.length, fileDescriptors, sockets, maxOpenFiles: limit === undefined ? undefined : Number(limit) }
 }

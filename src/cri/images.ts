@@ -57,8 +57,8 @@ export function imageService(engine: Engine): ImageService {
       const { signal } = options
       try {
         const pulled = await images.pull(name, { ...(auth ? { auth } : {}), ...(signal ? { signal } : {}) })
-        // The name with its digest: another pull of the same tag must not change what a container is made of.
-        return { imageRef: pulled.repoDigest || pulled.image.id }
+        // Not the name: another pull of the same tag must not change what a container is made of.
+        return { imageRef: pulled.image.id }
       } catch (error) {
         throw criError(`pulling image ${name}`, error, pullCode(error))
       }

@@ -1,18 +1,23 @@
 // How much pods and containers use: from their cgroups, their network interfaces and their writable layers.
 import { readFileSync } from 'node:fs'
-import { RuntimeError, type ContainerStats as RuntimeStats } from '../runtime/index.js'
+import { statfs } from 'node:fs/promises'
+import { groupStats, RuntimeError, type ContainerStats as RuntimeStats } from '../runtime/index.js'
 import { containerOf, containersOf, type Engine, find, matches, sandboxOf } from './engine.js'
-import { parseNetDev } from './net-dev.js'
+import { processFacts } from './host-facts.js'
+import { type ContainerFacts, containerMetrics, METRIC_DESCRIPTORS, podMetrics } from './metrics.js'
+import { type InterfaceCounters, parseNetDev } from './net-dev.js'
 import type { ContainerRecord, SandboxRecord } from './records.js'
 import type {
   ContainerStats,
   ContainerStatsFilter,
   FilesystemUsage,
-  Metric,
-  MetricDescriptor,
+  IoUsage,
   NetworkUsage,
+  PodSandboxMetrics,
   PodSandboxStats,
   PodSandboxStatsFilter,
+  PsiData,
+  PsiStats,
   RuntimeService,
 } from './types.js'
 import { containerState, sandboxState } from './views.js'
@@ -60,10 +65,31 @@ function sampler(engine: Engine): Sampler {
   }
 }
 
-function usage(stats: RuntimeStats, rate: number | undefined): Pick<ContainerStats, 'cpu' | 'memory' | 'swap'> {
-  const { at, cpu, memory } = stats
+type Pressure = NonNullable<RuntimeStats['pressure']['cpu']>
+
+const psiData = (of: Pressure['some'] | undefined): PsiData => ({
+  total: (of?.totalUsec ?? 0) * 1000,
+  avg10: of?.avg10 ?? 0,
+  avg60: of?.avg60 ?? 0,
+  avg300: of?.avg300 ?? 0,
+})
+
+/** Absent when the kernel does not measure pressure. */
+const psi = (of: Pressure | undefined): { readonly psi?: PsiStats } =>
+  of ? { psi: { some: psiData(of.some), full: psiData(of.full) } } : {}
+
+const ioUsage = ({ at, pressure }: RuntimeStats): { readonly io?: IoUsage } =>
+  pressure.io ? { io: { timestamp: at, ...psi(pressure.io) } } : {}
+
+function usage(stats: RuntimeStats, rate: number | undefined): Pick<ContainerStats, 'cpu' | 'memory' | 'swap' | 'io'> {
+  const { at, cpu, memory, pressure } = stats
   return {
-    cpu: { timestamp: at, usageCoreNanoSeconds: cpu.usageNsec, ...(rate === undefined ? {} : { usageNanoCores: rate }) },
+    cpu: {
+      timestamp: at,
+      usageCoreNanoSeconds: cpu.usageNsec,
+      ...(rate === undefined ? {} : { usageNanoCores: rate }),
+      ...psi(pressure.cpu),
+    },
     memory: {
       timestamp: at,
       workingSetBytes: memory.workingSet,
@@ -72,13 +98,19 @@ function usage(stats: RuntimeStats, rate: number | undefined): Pick<ContainerSta
       pageFaults: memory.pageFaults,
       majorPageFaults: memory.majorPageFaults,
       ...(memory.limit === undefined ? {} : { availableBytes: Math.max(0, memory.limit - memory.workingSet) }),
+      ...psi(pressure.memory),
     },
-    swap: { timestamp: at, swapUsageBytes: memory.swap },
+    swap: {
+      timestamp: at,
+      swapUsageBytes: memory.swap,
+      ...(memory.swapLimit === undefined ? {} : { swapAvailableBytes: Math.max(0, memory.swapLimit - memory.swap) }),
+    },
+    ...ioUsage(stats),
   }
 }
 
-/** The counters of a network namespace, through a process that lives in it. */
-function networkUsage(engine: Engine, record: SandboxRecord): NetworkUsage | undefined {
+/** The counters of a pod's own network namespace, through a process that lives in it. */
+function interfacesOf(record: SandboxRecord): readonly InterfaceCounters[] | undefined {
   if (record.netns === undefined) return undefined
   let text: string
   try {
@@ -87,7 +119,12 @@ function networkUsage(engine: Engine, record: SandboxRecord): NetworkUsage | und
     // The pause process has ended since.
     return undefined
   }
-  const interfaces = parseNetDev(text).filter(({ name }) => name !== 'lo')
+  return parseNetDev(text).filter(({ name }) => name !== 'lo')
+}
+
+function networkUsage(engine: Engine, record: SandboxRecord): NetworkUsage | undefined {
+  const interfaces = interfacesOf(record)
+  if (!interfaces) return undefined
   const [first] = interfaces
   return { timestamp: engine.clock.now(), ...(first ? { defaultInterface: first } : {}), interfaces }
 }
@@ -113,6 +150,12 @@ async function statsOf(engine: Engine, samples: Sampler, record: ContainerRecord
   }
 }
 
+/** The pod's own cgroup, when the caller made one: pressure is of it, for it cannot be summed up. */
+function podGroup({ config }: SandboxRecord): ReturnType<typeof groupStats> | undefined {
+  const parent = config.linux?.cgroupParent
+  return parent ? groupStats(parent) : undefined
+}
+
 /** A pod is the sum of its containers and its pause process. */
 async function podStats(engine: Engine, samples: Sampler, record: SandboxRecord): Promise<PodSandboxStats> {
   const members = containersOf(engine, record.id).filter((each) => containerState(engine, each) === 'CONTAINER_RUNNING')
@@ -124,6 +167,8 @@ async function podStats(engine: Engine, samples: Sampler, record: SandboxRecord)
   const usageNs = sum(({ cpu }) => cpu?.usageCoreNanoSeconds, pause?.cpu.usageNsec)
   const rate = samples.rate(record.id, now, usageNs)
   const network = networkUsage(engine, record)
+  const group = podGroup(record)
+  const pressure = group?.pressure
   return {
     attributes: {
       id: record.id,
@@ -132,7 +177,12 @@ async function podStats(engine: Engine, samples: Sampler, record: SandboxRecord)
       annotations: record.config.annotations ?? {},
     },
     linux: {
-      cpu: { timestamp: now, usageCoreNanoSeconds: usageNs, ...(rate === undefined ? {} : { usageNanoCores: rate }) },
+      cpu: {
+        timestamp: now,
+        usageCoreNanoSeconds: usageNs,
+        ...(rate === undefined ? {} : { usageNanoCores: rate }),
+        ...psi(pressure?.cpu),
+      },
       memory: {
         timestamp: now,
         workingSetBytes: sum(({ memory }) => memory?.workingSetBytes, pause?.memory.workingSet),
@@ -140,7 +190,9 @@ async function podStats(engine: Engine, samples: Sampler, record: SandboxRecord)
         rssBytes: sum(({ memory }) => memory?.rssBytes, pause?.memory.rss),
         pageFaults: sum(({ memory }) => memory?.pageFaults, pause?.memory.pageFaults),
         majorPageFaults: sum(({ memory }) => memory?.majorPageFaults, pause?.memory.majorPageFaults),
+        ...psi(pressure?.memory),
       },
+      ...(group ? ioUsage({ ...group, at: now }) : {}),
       ...(network ? { network } : {}),
       process: { timestamp: now, processCount: parts.reduce((total, { pids }) => total + pids, pause?.pids.current ?? 0) },
       containers: parts.map(({ shown }) => shown),
@@ -148,37 +200,45 @@ async function podStats(engine: Engine, samples: Sampler, record: SandboxRecord)
   }
 }
 
-const DESCRIPTORS: readonly MetricDescriptor[] = [
-  { name: 'container_cpu_usage_seconds_total', help: 'Cumulative cpu time consumed in seconds.', labelKeys: ['id', 'name'] },
-  { name: 'container_memory_working_set_bytes', help: 'Current working set in bytes.', labelKeys: ['id', 'name'] },
-]
+/** What the metrics of a running container are made of; undefined when it has ended meanwhile. */
+async function metricFacts(engine: Engine, samples: Sampler, record: ContainerRecord): Promise<ContainerFacts | undefined> {
+  try {
+    const [layer, stats, pids, disk] = await Promise.all([
+      samples.layer(record.id),
+      engine.runtime.stats(record.id),
+      engine.runtime.pids(record.id),
+      statfs(engine.images.root),
+    ])
+    return {
+      now: stats.at,
+      startedAt: record.startedAt,
+      stats,
+      resources: record.resources,
+      process: processFacts(pids),
+      layerBytes: layer?.usedBytes,
+      disk: { device: engine.images.root, bytes: disk.bsize * disk.blocks, inodes: disk.files, inodesFree: disk.ffree },
+    }
+  } catch (error) {
+    if (error instanceof RuntimeError) return undefined
+    throw error
+  }
+}
 
-function metrics({ attributes: { id, metadata }, cpu, memory }: ContainerStats): readonly Metric[] {
-  const labelValues = [id, metadata.name]
-  return [
-    ...(cpu
-      ? [
-          {
-            name: 'container_cpu_usage_seconds_total',
-            timestamp: cpu.timestamp,
-            metricType: 'COUNTER' as const,
-            labelValues,
-            value: Math.round((cpu.usageCoreNanoSeconds ?? 0) / 1e9),
-          },
-        ]
-      : []),
-    ...(memory
-      ? [
-          {
-            name: 'container_memory_working_set_bytes',
-            timestamp: memory.timestamp,
-            metricType: 'GAUGE' as const,
-            labelValues,
-            value: memory.workingSetBytes ?? 0,
-          },
-        ]
-      : []),
-  ]
+async function sandboxMetrics(engine: Engine, samples: Sampler, record: SandboxRecord): Promise<PodSandboxMetrics> {
+  const { name: pod, namespace } = record.config.metadata
+  const members = containersOf(engine, record.id).filter((each) => containerState(engine, each) === 'CONTAINER_RUNNING')
+  const each = members.map(async (member) => {
+    const facts = await metricFacts(engine, samples, member)
+    const { name: container } = member.config.metadata
+    const image = member.config.image.userSpecifiedImage || member.config.image.image
+    return { containerId: member.id, metrics: facts ? containerMetrics(facts, { pod, namespace, container, id: member.id, image }) : [] }
+  })
+  const labels = { pod, namespace, container: '', id: record.id, image: '' }
+  return {
+    podSandboxId: record.id,
+    metrics: podMetrics(interfacesOf(record) ?? [], labels, engine.clock.now()),
+    containerMetrics: await Promise.all(each),
+  }
 }
 
 export function statsService(
@@ -214,13 +274,12 @@ export function statsService(
     },
     podSandboxStats: (id) => podStats(engine, samples, sandboxOf(engine, id)),
     listPodSandboxStats: (filter = {}) => pods(filter),
-    listMetricDescriptors: async () => DESCRIPTORS,
-    async listPodSandboxMetrics() {
-      return (await pods({})).map(({ attributes: { id }, linux }) => ({
-        podSandboxId: id,
-        metrics: [],
-        containerMetrics: linux.containers.map((stats) => ({ containerId: stats.attributes.id, metrics: metrics(stats) })),
-      }))
-    },
+    listMetricDescriptors: async () => METRIC_DESCRIPTORS,
+    listPodSandboxMetrics: () =>
+      Promise.all(
+        [...engine.sandboxes.all.values()]
+          .filter((record) => sandboxState(engine, record) === 'SANDBOX_READY')
+          .map((record) => sandboxMetrics(engine, samples, record)),
+      ),
   }
 }

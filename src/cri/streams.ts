@@ -185,7 +185,12 @@ async function execSync(
     const late = timeout > 0 ? sleep(engine.clock, timeout * 1000, giveUp.signal) : new Promise<void>(() => {})
     const aborted = new Promise<'aborted'>((resolve) => giveUp.signal.addEventListener('abort', () => resolve('aborted'), { once: true }))
     const outcome = await Promise.race([session.exit, late.then(() => 'late' as const).catch(() => 'aborted' as const), aborted])
-    if (outcome === 'late') throw new CriError('DEADLINE_EXCEEDED', `exec: ${JSON.stringify(cmd[0])} did not end within ${timeout} s`)
+    if (outcome === 'late') {
+      session.close()
+      // Whoever looks now finds it gone.
+      await session.exit
+      throw new CriError('DEADLINE_EXCEEDED', `exec: ${JSON.stringify(cmd[0])} did not end within ${timeout} s`)
+    }
     if (outcome === 'aborted') throw new CriError('CANCELLED', 'exec: the caller went away')
     await Promise.race([Promise.all([stdout.done, stderr.done]), sleep(engine.clock, LINGER_MS, giveUp.signal).catch(() => {})])
     return { stdout: stdout.bytes(), stderr: stderr.bytes(), exitCode: outcome.exitCode }

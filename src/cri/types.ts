@@ -176,6 +176,8 @@ export interface ImageSpec {
   readonly annotations?: StringMap
   readonly userSpecifiedImage?: string
   readonly runtimeHandler?: string
+  /** Of a mount, in the status: the image that is shown. */
+  readonly imageRef?: string
 }
 
 export interface KeyValue {

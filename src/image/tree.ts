@@ -109,6 +109,9 @@ export function layOver(from: Buffer, to: Buffer, options: TreeOptions, seen = n
   copyAttributes(from, to, stat, { dropOpaque: apply })
 }
 
+/** Copies what is in a folder, its own owner and mode too. */
+export const copyTree = (from: string, to: string): void => layOver(Buffer.from(from), Buffer.from(to), { files: 'copy', marks: 'keep' })
+
 /** Bytes on disk and inodes below `folder`, each inode once, the folder itself not counted. */
 export function treeUsage(folder: Buffer): Usage {
   const seen = new Set<number>()

@@ -1,7 +1,7 @@
 // What the floor above needs of the kernel beside containers: pipes for their output, mounts and namespaces that outlive processes.
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { hasErrno } from '../lib/index.js'
-import { checked, launch, memoryFile, mount, O_NONBLOCK, reap, sysNumber } from '../sys/index.js'
+import { type CgroupStats, checked, launch, memoryFile, mount, O_NONBLOCK, openCgroup, reap, sysNumber } from '../sys/index.js'
 import { pauseProgram } from './pause.js'
 
 export {
@@ -19,6 +19,9 @@ export {
   unmount,
 } from '../sys/index.js'
 export { connectLoopback } from './host-socket.js'
+
+/** What a cgroup used that is not a container's: a pod's. */
+export const groupStats = (path: string): CgroupStats => openCgroup(path).stats()
 
 /** Keeps a process's namespace alive at `path` after the process is gone; `name` as in /proc/PID/ns. */
 export function pinNamespace(pid: number, name: string, path: string): void {

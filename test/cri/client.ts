@@ -5,6 +5,8 @@ import { serviceDefinition } from '../../src/cri/grpc/server.js'
 
 export interface CriClient {
   call(method: string, request?: Message): Promise<Message>
+  /** All that a streaming method answers. */
+  stream(method: string, request?: Message): Promise<readonly Message[]>
   events(listener: (event: Message) => void): () => void
   close(): void
 }
@@ -26,6 +28,13 @@ export function criClient(socket: string): CriClient {
         const done = (error: ServiceError | null, value: Message): void => (error ? reject(error) : resolve(value))
         client[method]?.call(client, request, done)
       }),
+    async stream(method, request = {}) {
+      const client = runtime[method] ? runtime : image
+      const messages: Message[] = []
+      const call = client[method]?.call(client, request) as AsyncIterable<Message> | undefined
+      for await (const message of call ?? []) messages.push(message)
+      return messages
+    },
     events(listener) {
       const stream = runtime.GetContainerEvents?.call(runtime, {}) as NodeJS.ReadableStream & { cancel(): void }
       stream.on('data', listener)

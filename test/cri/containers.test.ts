@@ -1,8 +1,20 @@
 // What a ContainerConfig asks for, seen from within the container on the real kernel. Needs root.
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { ContainerConfig, LinuxContainerSecurityContext, NamespaceOption, PodSandboxConfig } from '../../src/cri/index.js'
+import { mount, unmount } from '../../src/sys/index.js'
 import { contents, exited, IMAGE, options, run, scene, until } from './scene.js'
 
 t.setTimeout(300_000)
@@ -118,11 +130,81 @@ t.test('containers', options, async (t) => {
     t.match(await output('ls /image/bin/busybox; touch /image/x 2>&1', image), ['/image/bin/busybox', /Read-only/])
     const part = { mounts: [{ containerPath: '/image', image: { image: IMAGE }, imageSubPath: 'etc', readonly: true }] }
     t.match(await output('ls /image', part), ['group', 'passwd'])
-    await t.rejects(output('true', { mounts: [{ containerPath: '/i', image: { image: IMAGE }, imageSubPath: '../etc' }] }), /sub-path/)
-    await t.rejects(output('true', { mounts: [{ containerPath: '/i', image: { image: 'test.local/none:1' } }] }), { code: 'NOT_FOUND' })
+    await t.rejects(
+      output('true', { mounts: [{ containerPath: '/i', image: { image: IMAGE }, imageSubPath: '../etc', readonly: true }] }),
+      /sub-path/,
+    )
+    await t.rejects(output('true', { mounts: [{ containerPath: '/i', image: { image: IMAGE } }] }), /read-only/)
+    await t.rejects(output('true', { mounts: [{ containerPath: '/i', image: { image: 'test.local/none:1' }, readonly: true }] }), {
+      code: 'NOT_FOUND',
+    })
     await t.rejects(output('true', { mounts: [{ hostPath: '/proc/none/x', containerPath: '/x' }] }), /\/proc\/none\/x/)
     await t.rejects(output('true', { mounts: [{ hostPath: '', containerPath: '/x' }] }), /neither a host path/)
   })
+
+  t.test('mount propagation: to the container, from it, not at all', { timeout: 120_000 }, async (t) => {
+    const volume = join(s.dir, 'propagating')
+    for (const name of ['from-host', 'from-container', 'source']) mkdirSync(join(volume, name), { recursive: true })
+    writeFileSync(join(volume, 'source', 'seen'), '')
+    mount({ source: volume, target: volume, type: '', options: ['rbind', 'rshared'] })
+    t.teardown(() => unmount(volume, { detach: true }))
+    for (const [propagation, inside, outside] of [
+      ['PROPAGATION_PRIVATE', '', false],
+      ['PROPAGATION_HOST_TO_CONTAINER', 'seen', false],
+      ['PROPAGATION_BIDIRECTIONAL', 'seen', true],
+    ] as const) {
+      const id = await run(cri, podSandboxId, config, 'exec sleep 1000', {
+        metadata: { name: propagation },
+        ...secure({ privileged: true }),
+        mounts: [{ hostPath: volume, containerPath: '/v', propagation }],
+      })
+      mount({ source: join(volume, 'source'), target: join(volume, 'from-host'), type: '', options: ['rbind'] })
+      const shown = await cri.execSync(id, ['ls', '/v/from-host'])
+      t.equal(String(shown.stdout).trim(), inside, `${propagation}: into the container`)
+      t.match(await cri.execSync(id, ['mount', '-o', 'bind', '/v/source', '/v/from-container']), { exitCode: 0 })
+      t.equal(existsSync(join(volume, 'from-container', 'seen')), outside, `${propagation}: out of the container`)
+      await cri.removeContainer(id)
+      for (const name of ['from-host', 'from-container']) {
+        try {
+          unmount(join(volume, name), { detach: true })
+        } catch {
+          // Was not mounted on the host.
+        }
+      }
+    }
+    mount({ source: join(volume, 'source'), target: join(volume, 'from-host'), type: '', options: ['rbind'] })
+    const mounts = [{ hostPath: volume, containerPath: '/v', propagation: 'PROPAGATION_BIDIRECTIONAL' as const }]
+    t.strictSame(await output('ls /v/from-host', { ...secure({ privileged: true }), mounts }), ['seen'])
+    t.ok(existsSync(join(volume, 'from-host', 'seen')), 'a container that lets go of the root of the machine unmounts nothing there')
+  })
+
+  t.test(
+    'volumes that the image declares begin with what the image has there, and end with the container',
+    { timeout: 120_000 },
+    async (t) => {
+      const root = join(s.dir, 'busybox')
+      mkdirSync(join(root, 'data', 'deep'), { recursive: true })
+      writeFileSync(join(root, 'data', 'deep', 'file'), 'from the image\n')
+      chownSync(join(root, 'data', 'deep', 'file'), 1000, 3000)
+      chownSync(join(root, 'data'), 1000, 1000)
+      chmodSync(join(root, 'data'), 0o1730)
+      symlinkSync('data', join(root, 'link'))
+      const Volumes = { '/data': {}, '/made/for/it': {}, '/link': {} }
+      await s.images.import(root, { name: 'test.local/volumes:1', config: { Env: ['PATH=/bin'], Volumes } })
+      const from = { image: { image: 'test.local/volumes:1' } }
+      const script =
+        'stat -c "%u:%g %a" /data /data/deep/file; cat /data/deep/file; echo changed > /data/deep/file; ls /made/for/it /link/deep'
+      const shown = ['1000:1000 1730', '1000:3000 644', 'from the image', '/link/deep:', 'file', '', '/made/for/it:']
+      t.strictSame(await output(script, from), shown)
+      t.strictSame(await output(script, from), shown, 'each container has its own')
+      const mounted = { ...from, mounts: [{ hostPath: join(s.dir, 'empty'), containerPath: '/data' }] }
+      t.strictSame(await output('ls /data', mounted), [], 'what the caller mounts there counts')
+      const [line = ''] = await output('grep " /data " /proc/mounts', from)
+      t.notMatch(line, /tmpfs/, 'not in memory')
+      for (const { id } of await cri.listContainers()) if (!(await cri.containerStatus(id)).status.exitCode) await cri.removeContainer(id)
+      t.strictSame(readdirSync(join(s.dir, 'cri', 'volumes')), [])
+    },
+  )
 
   t.test('devices', { timeout: 120_000 }, async (t) => {
     const devices = [{ hostPath: '/dev/null', containerPath: '/dev/hole', permissions: 'rw' }]

@@ -1,6 +1,6 @@
 // The CRI as others use it: gRPC on the socket, streams by WebSocket and SPDY. Needs root.
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -30,6 +30,8 @@ function channels(
     send: (channel, text) => socket.send(Buffer.concat([Buffer.from([channel]), Buffer.from(text)])),
   }
 }
+
+const pressureIsMeasured = (): boolean => ['', 'unified'].some((folder) => existsSync(join('/sys/fs/cgroup', folder, 'cpu.pressure')))
 
 t.setTimeout(300_000)
 
@@ -123,9 +125,55 @@ t.test('grpc', options, async (t) => {
     })
     const pods = (await client.call('ListPodSandboxStats')).stats as Message[]
     t.match(pods, [{ linux: { network: { defaultInterface: { name: 'eth0' } }, containers: [{ attributes: { id: containerId } }] } }])
-    t.ok(((await client.call('ListMetricDescriptors')).descriptors as unknown[]).length > 0)
-    t.match((await client.call('ListPodSandboxMetrics')).podMetrics, [{ podSandboxId }])
+    const names = (list: unknown): readonly string[] => (list as Message[]).map(({ name }) => String(name))
+    const descriptors = names((await client.call('ListMetricDescriptors')).descriptors)
+    const [sandbox] = (await client.call('ListPodSandboxMetrics')).podMetrics as Message[]
+    const [member] = (sandbox?.containerMetrics ?? []) as Message[]
+    t.match([sandbox, member], [{ podSandboxId }, { containerId }])
+    const told = new Set([...names(sandbox?.metrics ?? []), ...names(member?.metrics ?? [])])
+    // A device that nothing was read from is not named, and not every kernel measures pressure or knows huge pages.
+    t.strictSame(
+      descriptors.filter((name) => !told.has(name) && !/_fs_(reads|writes)|blkio|pressure|hugetlb/.test(name)),
+      [],
+    )
   })
+
+  t.test('pressure, where the kernel measures it', { timeout: 120_000, skip: !pressureIsMeasured() && 'no PSI in cgroups' }, async (t) => {
+    const psi = { some: { total: Number }, full: { total: Number } }
+    t.match(await client.call('ContainerStats', { containerId }), { stats: { cpu: { psi }, memory: { psi }, io: { psi } } })
+    t.match(await client.call('PodSandboxStats', { podSandboxId }), { stats: { linux: { cpu: { psi }, memory: { psi }, io: { psi } } } })
+  })
+
+  t.test('lists as streams', { timeout: 120_000 }, async (t) => {
+    t.match(await client.stream('StreamPodSandboxes'), [{ podSandboxes: [{ id: podSandboxId }] }])
+    t.match(await client.stream('StreamContainers', { filter: { podSandboxId } }), [{ containers: [{ id: containerId }] }])
+    t.strictSame(await client.stream('StreamContainers', { filter: { id: 'f00' } }), [], 'of nothing, nothing')
+    t.match(await client.stream('StreamContainerStats'), [{ containerStats: [{ attributes: { id: containerId } }] }])
+    t.match(await client.stream('StreamPodSandboxStats'), [{ podSandboxStats: [{ attributes: { id: podSandboxId } }] }])
+    t.match(await client.stream('StreamPodSandboxMetrics'), [{ podSandboxMetrics: [{ podSandboxId }] }])
+    t.match(await client.stream('StreamImages'), [{ images: [{ repoTags: [IMAGE] }] }])
+  })
+
+  t.test(
+    'what is left out on the wire: no seccomp profile is none, in a user namespace no masks are none',
+    { timeout: 120_000 },
+    async (t) => {
+      const specOf = async (name: string, linux: Message): Promise<{ linux: { seccomp?: unknown; maskedPaths: string[] } }> => {
+        const made = await client.call('CreateContainer', {
+          podSandboxId,
+          sandboxConfig: config,
+          config: { metadata: { name }, image: { image: IMAGE }, command: ['true'], linux },
+        })
+        const { info } = await client.call('ContainerStatus', { containerId: made.containerId, verbose: true })
+        await client.call('RemoveContainer', { containerId: made.containerId })
+        return (JSON.parse((info as { info: string }).info) as { runtimeSpec: never }).runtimeSpec
+      }
+      const plain = await specOf('plain', {})
+      t.equal(plain.linux.seccomp, undefined)
+      t.ok(plain.linux.maskedPaths.includes('/proc/kcore'))
+      t.ok((await specOf('default', { securityContext: { seccomp: { profileType: 'RuntimeDefault' } } })).linux.seccomp)
+    },
+  )
 
   t.test('exec over WebSocket: input, output, exit status', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('Exec', {

@@ -280,7 +280,7 @@ export async function leftovers(s: Scene): Promise<readonly string[]> {
     if (existsSync(path)) found.push(...readdirSync(path).map((name) => join(...parts, name)))
   }
   for (const folder of ['sandboxes', 'containers', 'netns']) inFolder('run', folder)
-  for (const folder of ['sandboxes', 'containers', 'spools']) inFolder('cri', folder)
+  for (const folder of ['sandboxes', 'containers', 'spools', 'volumes']) inFolder('cri', folder)
   inFolder('runtime')
   inFolder('images', 'snapshots')
   for (const line of readFileSync('/proc/mounts', 'utf8').split('\n')) if (line.includes(` ${s.dir}/`)) found.push(`mount ${line}`)

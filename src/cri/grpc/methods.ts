@@ -29,6 +29,7 @@ export interface CallContext {
 }
 
 type Unary = (request: Message, context: CallContext) => Promise<Message>
+type Streaming = (request: Message, context: CallContext) => AsyncIterable<Message>
 
 const text = (request: Message, name: string): string => String(request[name] ?? '')
 const number = (request: Message, name: string): number => Number(request[name] ?? 0)
@@ -40,19 +41,23 @@ function wanted<T>(request: Message, name: string): T {
   return value as T
 }
 
-/** On the wire an empty list and none are the same; the safe meaning of none is "what is usual". */
-function withUsualPaths(config: ContainerConfig): ContainerConfig {
-  const security = config.linux?.securityContext
-  if (!security) return config
-  const { maskedPaths = [], readonlyPaths = [], ...rest } = security
+/**
+ * What callers on the wire mean by what they leave out. No seccomp profile is none: kubelets name the default one when they want
+ * it. An empty list of paths and none are the same there; it means "what is usual", except in a user namespace, where alone
+ * kubelets ask for a /proc without masks.
+ */
+function asMeant(config: ContainerConfig): ContainerConfig {
+  const { maskedPaths = [], readonlyPaths = [], ...rest } = config.linux?.securityContext ?? {}
+  const unmasked = rest.namespaceOptions?.usernsOptions?.mode === 'POD'
   return {
     ...config,
     linux: {
       ...config.linux,
       securityContext: {
         ...rest,
-        ...(maskedPaths.length > 0 ? { maskedPaths } : {}),
-        ...(readonlyPaths.length > 0 ? { readonlyPaths } : {}),
+        seccomp: rest.seccomp ?? { profileType: 'Unconfined' },
+        ...(unmasked || maskedPaths.length > 0 ? { maskedPaths } : {}),
+        ...(unmasked || readonlyPaths.length > 0 ? { readonlyPaths } : {}),
       },
     },
   }
@@ -103,7 +108,7 @@ export function runtimeMethods(cri: Cri, urls: StreamUrls): Readonly<Record<stri
     async CreateContainer(request, { signal }) {
       const create: CreateContainerRequest = {
         podSandboxId: text(request, 'podSandboxId'),
-        config: withUsualPaths(wanted<ContainerConfig>(request, 'config')),
+        config: asMeant(wanted<ContainerConfig>(request, 'config')),
         sandboxConfig: wanted<PodSandboxConfig>(request, 'sandboxConfig'),
       }
       return { ...(await cri.createContainer(create, { signal })) }
@@ -164,6 +169,34 @@ export function runtimeMethods(cri: Cri, urls: StreamUrls): Readonly<Record<stri
     ListMetricDescriptors: async () => ({ descriptors: await cri.listMetricDescriptors() }),
     ListPodSandboxMetrics: async () => ({ podMetrics: await cri.listPodSandboxMetrics() }),
   }
+}
+
+/** Few enough for a message of the size that every client takes, whatever they contain. */
+const ITEMS_PER_MESSAGE = 100
+
+/** A list in messages of some items each; none when it is empty. */
+async function* inParts(name: string, list: Promise<readonly unknown[]>): AsyncIterable<Message> {
+  const all = await list
+  for (let at = 0; at < all.length; at += ITEMS_PER_MESSAGE) yield { [name]: all.slice(at, at + ITEMS_PER_MESSAGE) }
+}
+
+export function runtimeStreams(cri: Cri): Readonly<Record<string, Streaming>> {
+  return {
+    GetContainerEvents: (_, { signal }) => events(cri, signal),
+    StreamPodSandboxes: ({ filter }) => inParts('podSandboxes', cri.listPodSandbox(filter as PodSandboxFilter | undefined)),
+    StreamContainers: ({ filter }) => inParts('containers', cri.listContainers(filter as ContainerFilter | undefined)),
+    StreamContainerStats: ({ filter }) => inParts('containerStats', cri.listContainerStats(filter as ContainerStatsFilter | undefined)),
+    StreamPodSandboxStats: ({ filter }) => inParts('podSandboxStats', cri.listPodSandboxStats(filter as PodSandboxStatsFilter | undefined)),
+    StreamPodSandboxMetrics: () => inParts('podSandboxMetrics', cri.listPodSandboxMetrics()),
+  }
+}
+
+async function* events(cri: Cri, signal: AbortSignal): AsyncIterable<Message> {
+  for await (const event of cri.getContainerEvents(signal)) yield { ...event }
+}
+
+export function imageStreams(cri: Cri): Readonly<Record<string, Streaming>> {
+  return { StreamImages: ({ filter }) => inParts('images', cri.listImages(filter as { image?: ImageSpec } | undefined)) }
 }
 
 async function mustRun(cri: Cri, containerId: string): Promise<void> {

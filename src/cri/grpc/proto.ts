@@ -10,11 +10,13 @@ service RuntimeService {
   rpc RemovePodSandbox(RemovePodSandboxRequest) returns (RemovePodSandboxResponse);
   rpc PodSandboxStatus(PodSandboxStatusRequest) returns (PodSandboxStatusResponse);
   rpc ListPodSandbox(ListPodSandboxRequest) returns (ListPodSandboxResponse);
+  rpc StreamPodSandboxes(StreamPodSandboxesRequest) returns (stream StreamPodSandboxesResponse);
   rpc CreateContainer(CreateContainerRequest) returns (CreateContainerResponse);
   rpc StartContainer(StartContainerRequest) returns (StartContainerResponse);
   rpc StopContainer(StopContainerRequest) returns (StopContainerResponse);
   rpc RemoveContainer(RemoveContainerRequest) returns (RemoveContainerResponse);
   rpc ListContainers(ListContainersRequest) returns (ListContainersResponse);
+  rpc StreamContainers(StreamContainersRequest) returns (stream StreamContainersResponse);
   rpc ContainerStatus(ContainerStatusRequest) returns (ContainerStatusResponse);
   rpc UpdateContainerResources(UpdateContainerResourcesRequest) returns (UpdateContainerResourcesResponse);
   rpc ReopenContainerLog(ReopenContainerLogRequest) returns (ReopenContainerLogResponse);
@@ -24,19 +26,23 @@ service RuntimeService {
   rpc PortForward(PortForwardRequest) returns (PortForwardResponse);
   rpc ContainerStats(ContainerStatsRequest) returns (ContainerStatsResponse);
   rpc ListContainerStats(ListContainerStatsRequest) returns (ListContainerStatsResponse);
+  rpc StreamContainerStats(StreamContainerStatsRequest) returns (stream StreamContainerStatsResponse);
   rpc PodSandboxStats(PodSandboxStatsRequest) returns (PodSandboxStatsResponse);
   rpc ListPodSandboxStats(ListPodSandboxStatsRequest) returns (ListPodSandboxStatsResponse);
+  rpc StreamPodSandboxStats(StreamPodSandboxStatsRequest) returns (stream StreamPodSandboxStatsResponse);
   rpc UpdateRuntimeConfig(UpdateRuntimeConfigRequest) returns (UpdateRuntimeConfigResponse);
   rpc Status(StatusRequest) returns (StatusResponse);
   rpc CheckpointContainer(CheckpointContainerRequest) returns (CheckpointContainerResponse);
   rpc GetContainerEvents(GetEventsRequest) returns (stream ContainerEventResponse);
   rpc ListMetricDescriptors(ListMetricDescriptorsRequest) returns (ListMetricDescriptorsResponse);
   rpc ListPodSandboxMetrics(ListPodSandboxMetricsRequest) returns (ListPodSandboxMetricsResponse);
+  rpc StreamPodSandboxMetrics(StreamPodSandboxMetricsRequest) returns (stream StreamPodSandboxMetricsResponse);
   rpc RuntimeConfig(RuntimeConfigRequest) returns (RuntimeConfigResponse);
   rpc UpdatePodSandboxResources(UpdatePodSandboxResourcesRequest) returns (UpdatePodSandboxResourcesResponse);
 }
 service ImageService {
   rpc ListImages(ListImagesRequest) returns (ListImagesResponse);
+  rpc StreamImages(StreamImagesRequest) returns (stream StreamImagesResponse);
   rpc ImageStatus(ImageStatusRequest) returns (ImageStatusResponse);
   rpc PullImage(PullImageRequest) returns (PullImageResponse);
   rpc RemoveImage(RemoveImageRequest) returns (RemoveImageResponse);
@@ -106,11 +112,15 @@ message PodSandbox {
   map<string, string> annotations = 6; string runtime_handler = 7;
 }
 message ListPodSandboxResponse { repeated PodSandbox items = 1; }
+message StreamPodSandboxesRequest { PodSandboxFilter filter = 1; }
+message StreamPodSandboxesResponse { repeated PodSandbox pod_sandboxes = 1; }
 message PodSandboxStatsRequest { string pod_sandbox_id = 1; }
 message PodSandboxStatsResponse { PodSandboxStats stats = 1; }
 message PodSandboxStatsFilter { string id = 1; map<string, string> label_selector = 2; }
 message ListPodSandboxStatsRequest { PodSandboxStatsFilter filter = 1; }
 message ListPodSandboxStatsResponse { repeated PodSandboxStats stats = 1; }
+message StreamPodSandboxStatsRequest { PodSandboxStatsFilter filter = 1; }
+message StreamPodSandboxStatsResponse { repeated PodSandboxStats pod_sandbox_stats = 1; }
 message PodSandboxAttributes {
   string id = 1; PodSandboxMetadata metadata = 2; map<string, string> labels = 3; map<string, string> annotations = 4;
 }
@@ -128,6 +138,7 @@ message NetworkInterfaceUsage {
 message ProcessUsage { int64 timestamp = 1; UInt64Value process_count = 2; }
 message ImageSpec {
   string image = 1; map<string, string> annotations = 2; string user_specified_image = 18; string runtime_handler = 19;
+  string image_ref = 20;
 }
 message KeyValue { string key = 1; string value = 2; }
 message LinuxContainerResources {
@@ -177,6 +188,8 @@ message Container {
   string image_id = 10;
 }
 message ListContainersResponse { repeated Container containers = 1; }
+message StreamContainersRequest { ContainerFilter filter = 1; }
+message StreamContainersResponse { repeated Container containers = 1; }
 message ContainerStatusRequest { string container_id = 1; bool verbose = 2; }
 message ContainerStatus {
   string id = 1; ContainerMetadata metadata = 2; ContainerState state = 3; int64 created_at = 4; int64 started_at = 5;
@@ -208,6 +221,8 @@ message Image {
   string username = 6; ImageSpec spec = 7; bool pinned = 8;
 }
 message ListImagesResponse { repeated Image images = 1; }
+message StreamImagesRequest { ImageFilter filter = 1; }
+message StreamImagesResponse { repeated Image images = 1; }
 message ImageStatusRequest { ImageSpec image = 1; bool verbose = 2; }
 message ImageStatusResponse { Image image = 1; map<string, string> info = 2; }
 message AuthConfig {
@@ -243,6 +258,8 @@ message ContainerStatsResponse { ContainerStats stats = 1; }
 message ListContainerStatsRequest { ContainerStatsFilter filter = 1; }
 message ContainerStatsFilter { string id = 1; string pod_sandbox_id = 2; map<string, string> label_selector = 3; }
 message ListContainerStatsResponse { repeated ContainerStats stats = 1; }
+message StreamContainerStatsRequest { ContainerStatsFilter filter = 1; }
+message StreamContainerStatsResponse { repeated ContainerStats container_stats = 1; }
 message ContainerAttributes {
   string id = 1; ContainerMetadata metadata = 2; map<string, string> labels = 3; map<string, string> annotations = 4;
 }
@@ -273,6 +290,8 @@ message ListMetricDescriptorsResponse { repeated MetricDescriptor descriptors = 
 message MetricDescriptor { string name = 1; string help = 2; repeated string label_keys = 3; }
 message ListPodSandboxMetricsRequest {}
 message ListPodSandboxMetricsResponse { repeated PodSandboxMetrics pod_metrics = 1; }
+message StreamPodSandboxMetricsRequest {}
+message StreamPodSandboxMetricsResponse { repeated PodSandboxMetrics pod_sandbox_metrics = 1; }
 message PodSandboxMetrics { string pod_sandbox_id = 1; repeated Metric metrics = 2; repeated ContainerMetrics container_metrics = 3; }
 message ContainerMetrics { string container_id = 1; repeated Metric metrics = 2; }
 message Metric {

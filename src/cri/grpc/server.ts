@@ -13,7 +13,7 @@ import type { Logger } from '../../lib/index.js'
 import { CRI_CODES, CriError, sentence } from '../errors.js'
 import type { Cri } from '../types.js'
 import { type Codec, createCodec, type Message } from './codec.js'
-import { type CallContext, imageMethods, runtimeMethods, type StreamUrls } from './methods.js'
+import { imageMethods, imageStreams, runtimeMethods, runtimeStreams, type StreamUrls } from './methods.js'
 import { criProto } from './proto.js'
 import { type Method, parseSchema } from './schema.js'
 
@@ -51,57 +51,59 @@ const failure = (error: unknown): { code: number; details: string } =>
     ? { code: CRI_CODES[error.code], details: sentence(error) }
     : { code: error instanceof RangeError ? CRI_CODES.INVALID_ARGUMENT : CRI_CODES.UNKNOWN, details: sentence(error) }
 
-type Methods = Readonly<Record<string, (request: Message, context: CallContext) => Promise<Message>>>
+type Methods = ReturnType<typeof runtimeMethods>
+type Streams = ReturnType<typeof runtimeStreams>
 
-function implementation(methods: Methods, definition: ServiceDefinition, log: Logger): UntypedServiceImplementation {
-  const unary =
-    (name: string): handleUnaryCall<Message, Message> =>
-    (call, callback) => {
-      const gone = new AbortController()
-      call.on('cancelled', () => gone.abort(new CriError('CANCELLED', `${name}: the caller went away`)))
-      const run = methods[name]
-      const answer = run
-        ? run(call.request, { signal: gone.signal })
-        : Promise.reject(new CriError('UNIMPLEMENTED', `${name} is not implemented`))
-      answer.then(
-        (value) => callback(null, value),
-        (error) => {
-          log.debug('a call failed', { call: name, err: error })
-          callback(failure(error))
-        },
-      )
-    }
-  return Object.fromEntries(
-    Object.entries(definition)
-      .filter(([, { responseStream }]) => !responseStream)
-      .map(([name]) => [name, unary(name)]),
-  )
+function unary(name: string, run: Methods[string] | undefined, log: Logger): handleUnaryCall<Message, Message> {
+  return (call, callback) => {
+    const gone = new AbortController()
+    call.on('cancelled', () => gone.abort(new CriError('CANCELLED', `${name}: the caller went away`)))
+    const answer = run
+      ? run(call.request, { signal: gone.signal })
+      : Promise.reject(new CriError('UNIMPLEMENTED', `${name} is not implemented`))
+    answer.then(
+      (value) => callback(null, value),
+      (error) => {
+        log.debug('a call failed', { call: name, err: error })
+        callback(failure(error))
+      },
+    )
+  }
 }
 
-function events(cri: Cri, log: Logger): handleServerStreamingCall<Message, Message> {
+function streaming(name: string, run: Streams[string] | undefined, log: Logger): handleServerStreamingCall<Message, Message> {
   return (call) => {
     const gone = new AbortController()
     for (const end of ['cancelled', 'close', 'error']) call.on(end, () => gone.abort())
     const pump = async (): Promise<void> => {
-      for await (const event of cri.getContainerEvents(gone.signal)) {
-        if (!call.write({ ...event })) await new Promise<void>((resolve) => call.once('drain', resolve))
+      if (!run) throw new CriError('UNIMPLEMENTED', `${name} is not implemented`)
+      for await (const message of run(call.request, { signal: gone.signal })) {
+        if (!call.write(message)) await new Promise<void>((resolve) => call.once('drain', resolve))
       }
       call.end()
     }
     pump().catch((error) => {
-      log.warn('the stream of events ended', { err: error })
+      log.debug('a stream failed', { call: name, err: error })
       call.emit('error', failure(error))
     })
   }
 }
+
+const implementation = (definition: ServiceDefinition, methods: Methods, streams: Streams, log: Logger): UntypedServiceImplementation =>
+  Object.fromEntries(
+    Object.entries(definition).map(([name, { responseStream }]) => [
+      name,
+      responseStream ? streaming(name, streams[name], log) : unary(name, methods[name], log),
+    ]),
+  )
 
 /** Listens; only root may connect. */
 export async function serveCri({ cri, urls, socket, log }: GrpcOptions): Promise<GrpcServer> {
   const server = new Server({ 'grpc.max_receive_message_length': 16 * 1024 * 1024, 'grpc.max_send_message_length': 64 * 1024 * 1024 })
   const runtime = serviceDefinition('RuntimeService')
   const image = serviceDefinition('ImageService')
-  server.addService(runtime, { ...implementation(runtimeMethods(cri, urls), runtime, log), GetContainerEvents: events(cri, log) })
-  server.addService(image, implementation(imageMethods(cri), image, log))
+  server.addService(runtime, implementation(runtime, runtimeMethods(cri, urls), runtimeStreams(cri), log))
+  server.addService(image, implementation(image, imageMethods(cri), imageStreams(cri), log))
   mkdirSync(dirname(socket), { recursive: true, mode: 0o700 })
   rmSync(socket, { force: true })
   await new Promise<void>((resolve, reject) => {

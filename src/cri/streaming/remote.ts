@@ -90,12 +90,13 @@ async function overWebSocket(
   void channels.closed.then(() => stdin?.end())
   const output = (channel: number): Writable =>
     new Writable({ write: (chunk: Buffer, _encoding, done) => void channels.send(channel, chunk).then(() => done()) })
-  // An empty message on each channel says that it is open; old clients wait for it.
-  for (const channel of [0, 1, 2, 3]) await channels.send(channel, Buffer.alloc(0))
+  const hasStderr = wanted.stderr && !wanted.tty
+  // An empty message on the first channel that we write to says that all are open; clients wait for it.
+  await channels.send(wanted.stdout ? 1 : hasStderr ? 2 : 3, Buffer.alloc(0))
   return {
     stdin,
     stdout: wanted.stdout ? output(1) : undefined,
-    stderr: wanted.stderr && !wanted.tty ? output(2) : undefined,
+    stderr: hasStderr ? output(2) : undefined,
     onResize(listener) {
       channels.onData(4, (bytes) => {
         const size = parseSize(bytes.toString('utf8'))

@@ -178,8 +178,10 @@ export function enterRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): 
     w.step('move the root', 'mount', [text('.'), text('/'), 0, MS.MOVE, 0])
     w.step('change root', 'chroot', [text('.')])
   } else {
+    w.step('old root: open', 'openat', [AT_FDCWD, text('/'), O_PATH | O_DIRECTORY | O_CLOEXEC, 0], { into: 'old-root' })
     w.step('pivot root', 'pivot_root', [text('.'), text('.')])
-    // The old root lies on top now; letting go of it must not reach the host.
+    // The old root lies on top now, but `.` is still the new one. Letting go of the old must not reach the host.
+    w.step('old root: enter', 'fchdir', [value('old-root')])
     w.step('old root: stop propagation', 'mount', [0, text('.'), 0, MS.SLAVE | MS.REC, 0])
     w.step('old root: unmount', 'umount2', [text('.'), MNT_DETACH])
   }

@@ -35,6 +35,8 @@ export interface CgroupStats {
     readonly rss: number
     readonly cache: number
     readonly swap: number
+    /** Of the kernel itself for the group. */
+    readonly kernel: number
     /** undefined: unlimited. Swap alone, in v1 too. */
     readonly swapLimit: number | undefined
     readonly pageFaults: number
@@ -163,6 +165,7 @@ export function statsV1(read: ReadGroupFile, pageSizes: readonly string[]): Cgro
       rss: total('rss'),
       cache: total('cache'),
       swap: total('swap'),
+      kernel: parseNumber(read('memory', 'memory.kmem.usage_in_bytes')),
       swapLimit: bothLimit === undefined || limit === undefined ? undefined : Math.max(0, bothLimit - limit),
       pageFaults: total('pgfault'),
       majorPageFaults: total('pgmajfault'),
@@ -210,6 +213,8 @@ export function statsV2(read: ReadGroupFile, pageSizes: readonly string[]): Cgro
       rss: stat.anon ?? 0,
       cache: stat.file ?? 0,
       swap: parseNumber(read('memory', 'memory.swap.current')),
+      // Before Linux 5.18 the parts alone are told.
+      kernel: stat.kernel ?? (stat.kernel_stack ?? 0) + (stat.slab ?? 0),
       swapLimit: parseLimit(read('memory', 'memory.swap.max')),
       pageFaults: stat.pgfault ?? 0,
       majorPageFaults: stat.pgmajfault ?? 0,
