@@ -26,10 +26,10 @@ const sloppy =
 
 t.test('unknown and repeated fields: refused, told, or ignored', async (t) => {
   const problems = [
-    'duplicate field "spec.replicas"',
-    'duplicate field "spec.template.spec.containers[0].image"',
     'unknown field "metadata.wrong"',
+    'duplicate field "spec.replicas"',
     'unknown field "spec.extra"',
+    'duplicate field "spec.template.spec.containers[0].image"',
     'unknown field "spec.template.spec.containers[0].more"',
   ]
   t.equal(

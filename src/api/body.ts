@@ -1,7 +1,7 @@
 // A request's body as an object of a resource: media types, fieldValidation, apiVersion and kind. Answers 400 and 415 in Kubernetes' words.
 import { ApiError } from '../lib/index.js'
 import { prune } from './crd/structural.js'
-import { JsonSyntaxError, parseJsonText } from './json/parse.js'
+import { fieldPositions, JsonSyntaxError, parseJsonText } from './json/parse.js'
 import { isObject, type Json, type JsonObject } from './json/value.js'
 import { parseYaml } from './json/yaml.js'
 import type { ResourceType } from './resource-type.js'
@@ -15,7 +15,12 @@ export interface Body {
   readonly value: Json
   /** `duplicate field "spec.a"` (JSON) or `line 3: key "a" already set in map` (YAML). */
   readonly duplicates: readonly string[]
+  /** Its duplicates and these paths of unknown fields as sentences, in the order of the text. */
+  readonly problems?: (unknown: readonly string[]) => readonly string[]
 }
+
+const duplicateText = (path: string): string => `duplicate field ${JSON.stringify(path)}`
+const unknownText = (path: string): string => `unknown field ${JSON.stringify(path)}`
 
 export interface DecodedBody {
   readonly object: JsonObject
@@ -37,7 +42,17 @@ export function decodeBody(bytes: Uint8Array, contentType = 'application/json'):
     if (yamlTypes.has(mediaType)) return parseYaml(text)
     if (mediaType === '' || /^application\/([\w.-]+\+)?json$/.test(mediaType)) {
       const { value, duplicates } = parseJsonText(text)
-      return { value, duplicates: duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`) }
+      if (duplicates.length === 0) return { value, duplicates: [] }
+      const problems = (unknown: readonly string[]): readonly string[] => {
+        const positions = fieldPositions(text)
+        return [
+          ...duplicates.map(({ path, at }) => ({ at, text: duplicateText(path) })),
+          ...unknown.map((path) => ({ at: positions.get(path) ?? 0, text: unknownText(path) })),
+        ]
+          .sort((a, b) => a.at - b.at)
+          .map((problem) => problem.text)
+      }
+      return { value, duplicates: duplicates.map(({ path }) => duplicateText(path)), problems }
     }
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
@@ -99,10 +114,11 @@ export function decodeAs(
   fieldValidation: FieldValidation,
 ): DecodedBody {
   const custom = subject.custom ?? false
-  const refuse = (detail: string): never => {
+  const refuse = (detail: string, cause = new DecodeError(detail)): never => {
     throw new ApiError(
       'BadRequest',
       `${subject.kind} in version ${JSON.stringify(subject.version)} cannot be handled as a ${subject.kind}: ${detail}`,
+      { cause },
     )
   }
   if (!isObject(body.value))
@@ -113,11 +129,11 @@ export function decodeAs(
   checkKind(subject, envelope)
   try {
     const { value, unknown } = custom ? pruneCustom(schema, envelope) : decode(schema, envelope)
-    const problems = [...body.duplicates, ...unknown]
+    const problems = body.problems?.(unknown) ?? [...body.duplicates, ...unknown.map(unknownText)]
     if (fieldValidation === 'Strict' && problems.length > 0) return refuse(`strict decoding error: ${problems.join(', ')}`)
     return { object: value, warnings: fieldValidation === 'Warn' ? problems : [] }
   } catch (error) {
-    if (error instanceof DecodeError) return refuse(error.message)
+    if (error instanceof DecodeError) return refuse(error.message, error)
     throw error
   }
 }

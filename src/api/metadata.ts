@@ -44,12 +44,12 @@ function ownerErrors(owners: readonly OwnerReference[], path: string): FieldErro
   return errors
 }
 
-function finalizerErrors(finalizers: readonly string[], path: string): FieldError[] {
+function finalizerErrors(finalizers: readonly string[], path: string, bare: boolean): FieldError[] {
   const errors: FieldError[] = []
   finalizers.forEach((finalizer, index) => {
     const at = `${path}[${index}]`
     for (const detail of qualifiedNameErrors(finalizer)) errors.push(invalid(at, finalizer, detail))
-    if (!finalizer.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(finalizer))
+    if (!bare && !finalizer.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(finalizer))
       errors.push(invalid(at, finalizer, 'name is neither a standard finalizer name nor is it fully qualified'))
   })
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion'))
@@ -60,6 +60,8 @@ function finalizerErrors(finalizers: readonly string[], path: string): FieldErro
 export interface MetadataRules {
   readonly namespaced: boolean
   readonly name: NameRule
+  /** Finalizers need no path behind their domain: custom resources and their definitions. */
+  readonly bareFinalizers?: boolean
 }
 
 export function metadataErrors(meta: ObjectMeta, rules: MetadataRules, path = 'metadata'): FieldError[] {
@@ -77,7 +79,7 @@ export function metadataErrors(meta: ObjectMeta, rules: MetadataRules, path = 'm
   errors.push(...labelErrors(meta.labels, `${path}.labels`))
   errors.push(...annotationErrors(meta.annotations, `${path}.annotations`))
   errors.push(...ownerErrors(meta.ownerReferences ?? [], `${path}.ownerReferences`))
-  errors.push(...finalizerErrors(meta.finalizers ?? [], `${path}.finalizers`))
+  errors.push(...finalizerErrors(meta.finalizers ?? [], `${path}.finalizers`, rules.bareFinalizers ?? false))
   return errors
 }
 

@@ -4,7 +4,7 @@ import { ApiError, rfc3339 } from '../lib/index.js'
 import { type FieldError, throwIfInvalid } from './field-error.js'
 import { isObject, type JsonObject } from './json/value.js'
 import type { Resource } from './kind.js'
-import { metadataErrors, metadataUpdateErrors } from './metadata.js'
+import { type MetadataRules, metadataErrors, metadataUpdateErrors } from './metadata.js'
 import { dnsSubdomainErrors, type NameRule } from './names.js'
 import type { ResourceType, WriteContext } from './resource-type.js'
 
@@ -63,7 +63,11 @@ const nameRules = new WeakMap<object, NameRule>()
 export function setNameRule(type: ResourceType, rule: NameRule): void {
   nameRules.set(type, rule)
 }
-const rulesOf = (type: ResourceType) => ({ namespaced: type.namespaced, name: nameRules.get(type) ?? dnsSubdomainErrors })
+const rulesOf = (type: ResourceType): MetadataRules => ({
+  namespaced: type.namespaced,
+  name: nameRules.get(type) ?? dnsSubdomainErrors,
+  bareFinalizers: type.custom || type.group === 'apiextensions.k8s.io' || type.group === 'apiregistration.k8s.io',
+})
 
 const subject = (type: ResourceType, object: Resource) => ({ group: type.group, kind: type.kind, name: object.metadata?.name ?? '' })
 

@@ -49,7 +49,16 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /** RFC 3339 in whole seconds, UTC: `2026-01-02T03:04:05Z` (metav1.Time). */
-export const rfc3339 = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`
+export function rfc3339(ms: number): string {
+  const second = Math.floor(ms / 1000)
+  if (second !== lastSecond.second) {
+    lastSecond.text = `${new Date(ms).toISOString().slice(0, 19)}Z`
+    lastSecond.second = second
+  }
+  return lastSecond.text
+}
+/** The present is asked for most, and many times a second. */
+const lastSecond = { second: Number.NaN, text: '' }
 
 /** RFC 3339 with six decimals: `2026-01-02T03:04:05.000000Z` (metav1.MicroTime). */
 export const rfc3339Micro = (ms: number): string => {

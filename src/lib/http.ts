@@ -1,4 +1,5 @@
 // A request and its answer as values: what the API server's handler chain, the client and the tests share. No sockets here.
+import { Readable } from 'node:stream'
 
 /** Header names in lower case; a repeated header is joined with `, ` as RFC 9110 section 5.3 allows. */
 export type HttpHeaders = Readonly<Record<string, string>>
@@ -40,6 +41,7 @@ export async function readBody(body: HttpRequest['body'], limit = Number.POSITIV
     if (body.length > limit) throw new RangeError(`body is longer than ${limit} bytes`)
     return body
   }
+  if (body instanceof Readable) return readStream(body, limit)
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of body) {
@@ -49,3 +51,26 @@ export async function readBody(body: HttpRequest['body'], limit = Number.POSITIV
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
 }
+
+/** The same by events: an iterator over a stream costs more than a small body. */
+const readStream = (stream: Readable, limit: number): Promise<Uint8Array> =>
+  new Promise((resolve, reject) => {
+    if (stream.destroyed) return reject(new Error('the body broke off'))
+    const chunks: Uint8Array[] = []
+    let length = 0
+    const stop = (error: Error): void => {
+      stream.off('data', onData)
+      stream.off('close', onClose)
+      reject(error)
+    }
+    const onClose = (): void => stop(new Error('the body broke off'))
+    const onData = (chunk: Uint8Array): void => {
+      length += chunk.length
+      chunks.push(chunk)
+      if (length > limit) stop(new RangeError(`body is longer than ${limit} bytes`))
+    }
+    stream.on('data', onData)
+    stream.once('error', stop)
+    stream.once('close', onClose)
+    stream.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
+  })

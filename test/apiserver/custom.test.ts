@@ -142,7 +142,15 @@ void t.test('custom resources', async (t) => {
   )
   t.equal((await ask('GET', '/apis/example.com/v1/gadgets')).status, 404)
 
+  await ask('PATCH', `${widgets}/a`, { metadata: { finalizers: ['example.com/hold'] } })
   await ask('DELETE', `${crds}/widgets.example.com`)
+  await until(async () =>
+    (await ask('GET', `${crds}/widgets.example.com`)).body.status.conditions.some(
+      (one: any) => one.type === 'Terminating' && one.status === 'True',
+    ),
+  )
+  t.equal((await ask('POST', widgets, widget('late', { size: 1 }))).status, 405, 'what is going takes no new objects')
+  await ask('PATCH', `${widgets}/a`, { metadata: { finalizers: null } })
   await until(async () => (await ask('GET', `${crds}/widgets.example.com`)).status === 404)
   await until(async () => (await ask('GET', widgets)).status === 404)
   t.equal((await ask('POST', crds, { ...definition({ group: 'other.com' }) })).status, 422, 'a name that does not fit')

@@ -171,9 +171,21 @@ void t.test('watch: objects enter and leave a selection', async (t) => {
   await ask('PATCH', `${maps}/a`, { data: { x: '1' } })
   await label('no')
   await label('yes')
+  const events = await live
   t.same(
-    (await live).map(({ type }) => type),
-    ['ADDED', 'MODIFIED', 'DELETED', 'ADDED'],
+    events.map(({ type, object }) => [type, object.metadata.labels.on]),
+    [
+      ['ADDED', 'yes'],
+      ['MODIFIED', 'yes'],
+      ['DELETED', 'yes'], // as it was when it was still selected
+      ['ADDED', 'yes'],
+    ],
+  )
+  const versions = events.map(({ object }) => Number(object.metadata.resourceVersion))
+  t.same(
+    versions,
+    [...versions].sort((a, b) => a - b),
+    'versions go up',
   )
 })
 

@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ApiError } from '../../lib/index.js'
 import { cloneJson, equalJson, isObject, type Json, type JsonObject } from '../json/value.js'
-import { findResource } from '../resources/table.js'
+import { findResource, resourceTypes } from '../resources/table.js'
+import type { Schema } from '../schema/schema.js'
 import { namedSchema } from '../schema/table.js'
-import { applyConfiguration, sameButTimes, trackUpdate } from './apply.js'
+import { applyConfiguration, checkConfiguration, sameButTimes, trackUpdate } from './apply.js'
+import { fieldsOfCreated } from './created.js'
 import {
   decodeFieldSet,
   difference,
@@ -17,7 +19,8 @@ import {
   recursiveDifference,
   union,
 } from './field-set.js'
-import { compare, fieldSetOf, mergeValues } from './typed.js'
+import { withoutServerFields } from './managers.js'
+import { compare, emptyObject, fieldSetOf, mergeValues } from './typed.js'
 
 const found = findResource('apps', 'v1', 'deployments')
 if (!found) throw new Error('no deployments')
@@ -165,11 +168,17 @@ t.test('an apply that changes nothing keeps its time', async (t) => {
   t.ok(sameButTimes(first, second))
 })
 
-t.test('an item named twice is refused', async (t) => {
-  const twice = wish({ template: { spec: { containers: [{ name: 'a' }, { name: 'a' }] } } })
+t.test('what does not fit the schema is refused, with paths by keys', async (t) => {
+  const complaint = (containers: Json): string =>
+    conflict(() => checkConfiguration(deployments, wish({ template: { spec: { containers } } }))).message
+  t.equal(
+    complaint([{ name: 'a' }, { name: 'a' }]),
+    'failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.template.spec.containers: duplicate entries for key [name="a"]',
+  )
+  t.match(complaint([{ image: 'a' }]), /\.spec\.template\.spec\.containers: element 0: .* omits key field "name"/)
   t.match(
-    conflict(() => applyConfiguration(deployments, undefined, twice, { manager: 'me', time: 'T', force: false })).message,
-    /duplicate entries for key/,
+    complaint([{ name: 'a', wrong: 1, ports: [{ containerPort: 80, more: 1 }] }]),
+    /: errors:\n {2}\.spec\.template\.spec\.containers\[name="a"\]\.wrong: field not declared in schema\n {2}.*\.ports\[containerPort=80,protocol="TCP"\]\.more: field not declared in schema$/,
   )
 })
 
@@ -320,4 +329,65 @@ t.test('a comparison is empty exactly when two objects are the same', async (t) 
     { seed: 7, numRuns: 1000 },
   )
   t.pass('1000 pairs')
+})
+
+/** Some value of a shape, chosen by `pick(n)` in [0, n). */
+function someValue(schema: Schema, pick: (below: number) => number, depth: number): Json {
+  if (pick(12) === 0) return null
+  if (schema.type === 'scalar') return pick(2) ? `s${pick(3)}` : pick(3)
+  if (schema.type === 'any') return [1, 'x', {}, { a: { b: 1 } }, [{ c: 1 }]][pick(5)] as Json
+  if (depth > 7) return schema.type === 'list' ? [] : {}
+  if (schema.type === 'list') return Array.from({ length: pick(4) }, () => someValue(schema.item, pick, depth + 1))
+  const names = schema.type === 'map' ? ['a', 'b/c', '__proto__', 'constructor'] : [...schema.fields.keys()]
+  const result: JsonObject = {}
+  const count = names.length === 0 ? 0 : pick(depth < 2 ? 8 : 4)
+  for (let i = 0; i < count; i++) {
+    const name = names[pick(names.length)] as string
+    const field = schema.type === 'map' ? schema.value : schema.fields.get(name)?.schema
+    if (field) Object.defineProperty(result, name, { value: someValue(field, pick, depth + 1), enumerable: true, configurable: true })
+  }
+  return result
+}
+
+void t.test('the fields of a new object are those that a comparison with nothing finds', async (t) => {
+  const types = resourceTypes.filter(({ schema }) => schema().fields.has('metadata'))
+  fc.assert(
+    fc.property(fc.nat(types.length - 1), fc.infiniteStream(fc.nat(1_000_000)), (at, numbers) => {
+      const schema = types[at]?.schema()
+      if (!schema) return
+      const value = someValue(schema, (below) => (numbers.next().value as number) % below, 0)
+      const object = isObject(value) ? value : {}
+      const changes = compare(schema, emptyObject(schema), object)
+      const set = withoutServerFields(union(changes.added, changes.modified))
+      t.same(fieldsOfCreated(schema, object) ?? {}, encodeFieldSet(set))
+    }),
+    { numRuns: 400 },
+  )
+})
+
+void t.test('kubectl goes over from its own side to the server without conflicts', async (t) => {
+  const config = cloneJson(base)
+  const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+  const live = cloneJson(base)
+  ;(live.metadata as JsonObject).annotations = { [annotation]: JSON.stringify(config) }
+  deployments.setDefaults(live)
+  trackUpdate(deployments, live, undefined, { manager: 'kubectl-client-side-apply', time: 'T1' })
+  ;(config.spec as JsonObject).replicas = 5
+  const as = (manager: string) => ({ manager, time: 'T2', force: false })
+  t.match(
+    conflict(() => applyConfiguration(deployments, live, config, as('other'))).message,
+    /kubectl-client-side-apply.*: \.spec\.replicas/,
+  )
+  const applied = applyConfiguration(deployments, live, config, as('kubectl'))
+  t.equal((applied.spec as JsonObject).replicas, 5)
+  const noted = ((applied.metadata as JsonObject).annotations as JsonObject)[annotation]
+  t.equal((JSON.parse(String(noted)) as { spec: JsonObject }).spec.replicas, 5, 'the annotation follows')
+  // Somebody else changed it since: that is a conflict.
+  const scaled = cloneJson(live)
+  ;(scaled.spec as JsonObject).replicas = 9
+  trackUpdate(deployments, scaled, live, { manager: 'hand', time: 'T3' })
+  t.match(
+    conflict(() => applyConfiguration(deployments, scaled, config, as('kubectl'))).message,
+    /conflict with "hand" using apps\/v1: \.spec\.replicas/,
+  )
 })

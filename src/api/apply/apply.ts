@@ -3,6 +3,7 @@ import { ApiError, type StatusCause } from '../../lib/index.js'
 import { equalJson, isObject, type JsonObject } from '../json/value.js'
 import type { ResourceType } from '../resource-type.js'
 import { metadataOf } from '../strategy.js'
+import { fieldsOfCreated } from './created.js'
 import {
   difference,
   emptySet,
@@ -16,8 +17,17 @@ import {
   recursiveDifference,
   union,
 } from './field-set.js'
-import { decodeManagers, encodeManagers, type Manager, type Managers, managerKey, withoutServerFields } from './managers.js'
-import { type Comparison, checkDuplicates, compare, emptyObject, fieldSetOf, mergeValues, removePaths, withNamedFields } from './typed.js'
+import { KUBECTL, lastAppliedFields, renewLastApplied } from './last-applied.js'
+import {
+  decodeManagers,
+  encodeManagers,
+  type Manager,
+  type Managers,
+  managedFieldsEntry,
+  managerKey,
+  withoutServerFields,
+} from './managers.js'
+import { applyErrors, type Comparison, compare, emptyObject, fieldSetOf, mergeValues, removePaths, withNamedFields } from './typed.js'
 
 export interface ManagerOptions {
   readonly manager: string
@@ -52,8 +62,10 @@ function withoutIgnored(type: ResourceType, set: FieldSet, door: string): FieldS
 
 interface Conflict {
   readonly manager: Manager
-  readonly paths: readonly string[]
+  readonly taken: FieldSet
 }
+
+const pathsIn = ({ taken }: Conflict): readonly string[] => pathsOf(taken).map(pathText)
 
 /** Takes from the others what changed. */
 function disown(managers: Managers, self: string, changes: Comparison): { managers: Map<string, Manager>; conflicts: Conflict[] } {
@@ -66,7 +78,7 @@ function disown(managers: Managers, self: string, changes: Comparison): { manage
       continue
     }
     const taken = intersection(manager.set, changed)
-    if (!isEmptySet(taken)) conflicts.push({ manager, paths: pathsOf(taken).map(pathText) })
+    if (!isEmptySet(taken)) conflicts.push({ manager, taken })
     const set = recursiveDifference(difference(manager.set, taken), changes.removed)
     if (!isEmptySet(set)) kept.set(key, set === manager.set ? manager : { ...manager, set })
   }
@@ -79,14 +91,20 @@ function managerText({ manager, operation, apiVersion, subresource }: Manager): 
 }
 
 function conflictAnswer(conflicts: readonly Conflict[]): ApiError {
-  const causes: StatusCause[] = conflicts.flatMap(({ manager, paths }) =>
-    paths.map((field) => ({ reason: 'FieldManagerConflict', message: `conflict with ${managerText(manager)}`, field })),
+  const causes: StatusCause[] = conflicts.flatMap((conflict) =>
+    pathsIn(conflict).map((field) => ({
+      reason: 'FieldManagerConflict',
+      message: `conflict with ${managerText(conflict.manager)}`,
+      field,
+    })),
   )
-  const lines = conflicts.map(({ manager, paths }) =>
-    paths.length === 1
-      ? `conflict with ${managerText(manager)}: ${paths[0]}`
-      : `conflicts with ${managerText(manager)}:\n${paths.map((path) => `- ${path}`).join('\n')}`,
-  )
+  const lines = conflicts.map((conflict) => {
+    const paths = pathsIn(conflict)
+    const who = managerText(conflict.manager)
+    return paths.length === 1
+      ? `conflict with ${who}: ${paths[0]}`
+      : `conflicts with ${who}:\n${paths.map((path) => `- ${path}`).join('\n')}`
+  })
   const count = causes.length === 1 ? '1 conflict' : `${causes.length} conflicts`
   return new ApiError('Conflict', `Apply failed with ${count}: ${lines.join('\n')}`, { details: { causes } })
 }
@@ -113,6 +131,16 @@ function firstManagers(type: ResourceType, live: JsonObject): Managers {
   return new Map([[managerKey(manager), manager]])
 }
 
+/** Throws what Kubernetes throws when a configuration does not fit its schema; before anything unknown is dropped from it. */
+export function checkConfiguration(type: ResourceType, config: JsonObject): void {
+  const errors = applyErrors(type.schema(), config)
+  if (errors.length === 0) return
+  const { name = '', namespace = '' } = isObject(config.metadata) ? config.metadata : {}
+  const subject = `${String(namespace)}/${String(name)}; ${type.group}/${type.version}, Kind=${type.kind}`
+  const list = errors.length === 1 ? errors[0] : ['errors:', ...errors.map((error) => `  ${error}`)].join('\n')
+  throw new ApiError('InternalError', `failed to create typed patch object (${subject}): ${list}`)
+}
+
 /**
  * The object after `config` is applied to `live` (undefined: it does not exist yet). Neither is changed. Throws Conflict when others own
  * what would change, unless forced. Defaults and validation are the caller's.
@@ -126,7 +154,6 @@ export function applyConfiguration(
   const schema = type.schema()
   const door = options.subresource ?? ''
   const wanted = withoutManagedFields(config)
-  checkDuplicates(schema, wanted)
   const before = live ? withoutManagedFields(live) : emptyObject(schema)
   const recorded = decodeManagers(live && isObject(live.metadata) ? live.metadata.managedFields : undefined)
   const managers = new Map(live && recorded.size === 0 ? firstManagers(type, before) : recorded)
@@ -153,11 +180,18 @@ export function applyConfiguration(
     removed: withoutIgnored(type, withoutServerFields(changes.removed), door),
   }
   const { managers: kept, conflicts } = disown(managers, self, visible)
-  if (conflicts.length > 0 && !options.force) throw conflictAnswer(conflicts)
+  if (conflicts.length > 0 && !options.force) {
+    const own = live && options.manager === KUBECTL ? lastAppliedFields(type, live) : emptySet
+    const left = conflicts
+      .map(({ manager, taken }) => ({ manager, taken: difference(taken, own) }))
+      .filter(({ taken }) => !isEmptySet(taken))
+    if (left.length > 0) throw conflictAnswer(left)
+  }
 
   const result: JsonObject = { ...merged, metadata: { ...(isObject(merged.metadata) ? merged.metadata : {}) } }
   if (live && isObject(live.metadata) && isObject(result.metadata) && live.metadata.resourceVersion !== undefined)
     result.metadata.resourceVersion = live.metadata.resourceVersion
+  if (options.manager === KUBECTL) renewLastApplied(result, config)
   store(result, kept)
   return result
 }
@@ -184,6 +218,13 @@ export function trackUpdate(type: ResourceType, next: JsonObject, previous: Json
   const self = managerKey(identity)
   if (forget) {
     delete metadata.managedFields
+    return
+  }
+  if (!previous && base.size === 0) {
+    const { manager, time } = options
+    const fields = fieldsOfCreated(schema, after)
+    if (fields) metadata.managedFields = [managedFieldsEntry({ ...identity, manager, time }, fields)]
+    else delete metadata.managedFields
     return
   }
   const changes = compare(schema, before, after)

@@ -69,18 +69,24 @@ export function encodeManagers(managers: Managers): JsonObject[] {
   return foldOld([...managers.values()])
     .filter(({ set }) => !isEmptySet(set))
     .sort((a, b) => (order(a) < order(b) ? -1 : 1))
-    .map(({ manager, operation, apiVersion, subresource, time, set }) => ({
-      ...(manager ? { manager } : {}),
-      operation,
-      apiVersion,
-      ...(time ? { time } : {}),
-      fieldsType: 'FieldsV1',
-      fieldsV1: encodeFieldSet(set),
-      ...(subresource ? { subresource } : {}),
-    }))
+    .map((manager) => managedFieldsEntry(manager, encodeFieldSet(manager.set)))
 }
 
-const serverOwned = [
+export const managedFieldsEntry = (manager: Omit<Manager, 'set'>, fieldsV1: JsonObject): JsonObject => {
+  const { manager: name, operation, apiVersion, subresource, time } = manager
+  return {
+    ...(name ? { manager: name } : {}),
+    operation,
+    apiVersion,
+    ...(time ? { time } : {}),
+    fieldsType: 'FieldsV1',
+    fieldsV1,
+    ...(subresource ? { subresource } : {}),
+  }
+}
+
+/** What the server keeps in metadata. */
+export const serverOwned: ReadonlySet<string> = new Set([
   'name',
   'namespace',
   'creationTimestamp',
@@ -90,7 +96,7 @@ const serverOwned = [
   'generation',
   'managedFields',
   'resourceVersion',
-]
+])
 
 /** Without the fields that nobody can own: identity and what the server keeps. */
 export function withoutServerFields(set: FieldSet): FieldSet {
@@ -103,7 +109,7 @@ export function withoutServerFields(set: FieldSet): FieldSet {
       'f:metadata',
       makeSet(
         false,
-        [...metadata.children].filter(([step]) => !serverOwned.includes(step.slice(2))),
+        [...metadata.children].filter(([step]) => !serverOwned.has(step.slice(2))),
       ),
     )
   return makeSet(false, children)

@@ -1,9 +1,8 @@
 // Values seen through their schema: which paths they hold, how two of them differ, what a merge of them is, what remains when paths go.
-import { ApiError } from '../../lib/index.js'
 import { equalJson, getField, isObject, type Json, type JsonObject, setField } from '../json/value.js'
 import type { FieldSchema, ListSchema, ObjectSchema, Schema } from '../schema/schema.js'
 import { namedSchema } from '../schema/table.js'
-import { emptySet, type FieldSet, isEmptySet, leafSet, makeSet } from './field-set.js'
+import { emptySet, type FieldSet, isEmptySet, leafSet, makeSet, pathText } from './field-set.js'
 
 /** What fields without a schema are: objects merge by field, lists are wholes. */
 const untyped: Schema = { type: 'any' }
@@ -21,7 +20,7 @@ const metadataChild: Child = {
   named: true,
 }
 
-function childOf(schema: Schema, name: string): Child {
+export function childOf(schema: Schema, name: string): Child {
   if (schema.type === 'map') return { schema: schema.value, named: false }
   if (schema.type !== 'object') return { schema: untyped, named: false }
   const field: FieldSchema | undefined = schema.fields.get(name)
@@ -33,10 +32,10 @@ function childOf(schema: Schema, name: string): Child {
 const isAtomic = (schema: Schema): boolean => (schema.type === 'object' || schema.type === 'map') && schema.atomic
 
 /** A list whose items have owners of their own. */
-const keyedList = (schema: Schema): schema is ListSchema => schema.type === 'list' && schema.listType !== 'atomic'
+export const keyedList = (schema: Schema): schema is ListSchema => schema.type === 'list' && schema.listType !== 'atomic'
 
 /** Objects that are merged field by field. */
-const granular = (schema: Schema, value: Json | undefined): value is JsonObject =>
+export const granular = (schema: Schema, value: Json | undefined): value is JsonObject =>
   isObject(value) && !isAtomic(schema) && schema.type !== 'scalar'
 
 /** The step that names an item: its keys in order, or the value itself. Undefined when a key is missing. */
@@ -53,7 +52,7 @@ export function itemStep(list: ListSchema, item: Json): string | undefined {
 }
 
 /** Items by their steps; later ones with the same step are left out. */
-function itemsByStep(list: ListSchema, items: Json | undefined): Map<string, Json> {
+export function itemsByStep(list: ListSchema, items: Json | undefined): Map<string, Json> {
   const found = new Map<string, Json>()
   if (!Array.isArray(items)) return found
   for (const item of items) {
@@ -218,27 +217,38 @@ export function withNamedFields(schema: Schema, set: FieldSet): FieldSet {
   return makeSet(set.own, children)
 }
 
-/** An applied configuration must not name an item of a list twice. */
-export function checkDuplicates(schema: Schema, value: Json, path = ''): void {
-  if (keyedList(schema) && Array.isArray(value)) {
+/** A field that the schema speaks of in one way or another. */
+const isDeclared = (schema: Schema, name: string): boolean =>
+  schema.type !== 'object' ||
+  schema.fields.has(name) ||
+  schema.additional !== undefined ||
+  (schema.embedded && (name === 'metadata' || name === 'apiVersion' || name === 'kind'))
+
+/** Why a configuration cannot be applied: fields that nobody declared, items of a list that have no name or the same one. */
+export function applyErrors(schema: Schema, value: Json, steps: readonly string[] = []): string[] {
+  const at = pathText(steps)
+  if (schema.type === 'list' && Array.isArray(value)) {
     const seen = new Set<string>()
-    for (const [index, item] of value.entries()) {
-      const step = itemStep(schema, item)
-      if (step === undefined && schema.listType === 'map')
-        throw new ApiError(
-          'InternalError',
-          `failed to create typed patch object: ${path}: element ${index}: associative list with keys has an element that omits key field ${JSON.stringify(schema.keys[0])} (and doesn't have default value)`,
-        )
-      if (step !== undefined && seen.has(step))
-        throw new ApiError('InternalError', `failed to create typed patch object: ${path}: duplicate entries for key [${step.slice(2)}]`)
-      if (step !== undefined) seen.add(step)
-      checkDuplicates(schema.item, item, `${path}[${index}]`)
-    }
-    return
+    return value.flatMap((item, index) => {
+      const step = keyedList(schema) ? itemStep(schema, item) : `i:${index}`
+      if (step === undefined)
+        return schema.listType === 'map'
+          ? [
+              `${at}: element ${index}: associative list with keys has an element that omits key field ${JSON.stringify(schema.keys[0])} (and doesn't have default value)`,
+            ]
+          : []
+      const twice = seen.has(step) ? [`${at}: duplicate entries for key ${pathText([step])}`] : []
+      seen.add(step)
+      return [...twice, ...applyErrors(schema.item, item, [...steps, step])]
+    })
   }
-  if (!granular(schema, value)) return
-  for (const [name, field] of Object.entries(value))
-    if (field !== undefined && field !== null) checkDuplicates(childOf(schema, name).schema, field, `${path}.${name}`)
+  if (!isObject(value) || schema.type === 'scalar' || schema.type === 'any') return []
+  return Object.keys(value).flatMap((name) => {
+    const inner = [...steps, `f:${name}`]
+    if (!isDeclared(schema, name)) return [`${pathText(inner)}: field not declared in schema`]
+    const field = value[name]
+    return field === undefined || field === null ? [] : applyErrors(childOf(schema, name).schema, field, inner)
+  })
 }
 
 const empties = new WeakMap<ObjectSchema, JsonObject>()

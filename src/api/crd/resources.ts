@@ -154,7 +154,8 @@ function customResource(crd: CustomResourceDefinition, version: Version, storedV
     listKind: names.listKind || `${names.kind}List`,
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
-    verbs,
+    // What is going takes no new objects, or it would never be gone.
+    verbs: crd.metadata.deletionTimestamp ? verbs.filter((verb) => verb !== 'create') : verbs,
     subresourceTypes,
     scale: scale
       ? {

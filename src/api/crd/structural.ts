@@ -126,7 +126,7 @@ export function prune(schema: Schema, value: Json, unknown: string[], path = '')
       else if (schema.embedded && (name === 'apiVersion' || name === 'kind')) setField(result, name, field)
       else if (schema.additional === 'keep') setField(result, name, field)
       else if (schema.additional) setField(result, name, prune(schema.additional, field, unknown, at))
-      else unknown.push(`unknown field ${JSON.stringify(at)}`)
+      else unknown.push(at)
     }
   }
   return result

@@ -51,7 +51,10 @@ t.test('broken texts are refused by both', async (t) => {
 
 t.test('fields that occur twice are named, the last one counts', async (t) => {
   const { value, duplicates } = parseJsonText('{"a":1,"b":[{"c":1,"c":2},{"d":{"e":1,"e":2,"e":3}}],"a":4}')
-  t.same(duplicates, ['b[0].c', 'b[1].d.e', 'a'])
+  t.same(
+    duplicates.map(({ path }) => path),
+    ['b[0].c', 'b[1].d.e', 'a'],
+  )
   t.same(value, { a: 4, b: [{ c: 2 }, { d: { e: 3 } }] })
 })
 

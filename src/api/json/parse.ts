@@ -15,7 +15,13 @@ export class JsonSyntaxError extends Error {
 export interface ParsedJson {
   readonly value: Json
   /** Paths of fields that occur twice: `spec.containers[0].name`. The last one counts. */
-  readonly duplicates: readonly string[]
+  readonly duplicates: readonly FoundField[]
+}
+
+export interface FoundField {
+  readonly path: string
+  /** Where it begins in the text. */
+  readonly at: number
 }
 
 const MAX_DEPTH = 1000
@@ -30,11 +36,14 @@ class Parser {
   readonly text: string
   at = 0
   depth = 0
-  readonly duplicates: string[] = []
+  readonly duplicates: FoundField[] = []
   readonly path: (string | number)[] = []
+  /** Where fields were first seen, when somebody asks. */
+  readonly fields: Map<string, number> | undefined
 
-  constructor(text: string) {
+  constructor(text: string, fields?: Map<string, number>) {
     this.text = text
+    this.fields = fields
   }
 
   fail(where: string): never {
@@ -143,7 +152,11 @@ class Parser {
       this.path.push(name)
       if (Object.hasOwn(object, name) && !duplicates.has(name)) {
         duplicates.add(name)
-        this.duplicates.push(this.where())
+        this.duplicates.push({ path: this.where(), at: this.at })
+      }
+      if (this.fields) {
+        const path = this.where()
+        if (!this.fields.has(path)) this.fields.set(path, this.at)
       }
       setField(object, name, this.value())
       this.path.pop()
@@ -185,6 +198,13 @@ export function parseJsonText(text: string): ParsedJson {
   parser.space()
   if (parser.at < text.length) parser.fail('after top-level value')
   return { value, duplicates: parser.duplicates }
+}
+
+/** Where in the text (which is known to parse) each field stands first. */
+export function fieldPositions(text: string): ReadonlyMap<string, number> {
+  const fields = new Map<string, number>()
+  new Parser(text, fields).value()
+  return fields
 }
 
 const LONG_INTEGER = /[[:,\s]-?\d{16}/

@@ -16,7 +16,7 @@ export class DecodeError extends Error {
 
 export interface Decoded {
   readonly value: JsonObject
-  /** `unknown field "spec.foo"` */
+  /** Paths of fields that the shape does not have: `spec.foo` */
   readonly unknown: readonly string[]
 }
 
@@ -158,7 +158,7 @@ function decodeObjectFields(schema: ObjectSchema, value: Json, path: string, wal
     } else if (schema.embedded && (name === 'apiVersion' || name === 'kind')) result[name] = field
     else if (schema.additional === 'keep') setField(result, name, field)
     else if (schema.additional) setField(result, name, decodeValue(schema.additional, field, childPath(path, name), inside))
-    else if (walk.unknown.length < MOST_UNKNOWN) walk.unknown.push(`unknown field ${JSON.stringify(childPath(path, name))}`)
+    else if (walk.unknown.length < MOST_UNKNOWN) walk.unknown.push(childPath(path, name))
   }
   return result
 }

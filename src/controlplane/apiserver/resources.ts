@@ -5,12 +5,20 @@ import {
   applyMergePatch,
   applyStrategicPatch,
   type Body,
+  checkConfiguration,
   cloneJson,
   conflictError,
+  type DecodedBody,
+  DecodeError,
   decodeBody,
   decodeObject,
+  type FieldValidation,
+  invalid,
+  invalidObject,
+  isObject,
   type Json,
   type JsonObject,
+  jsonText,
   notFoundError,
   type Resource,
   type ResourceType,
@@ -94,8 +102,11 @@ const written = (context: RequestContext, type: ResourceType, result: Written, {
 
 async function create(context: RequestContext, type: ResourceType, services: ResourceServices): Promise<HttpResponse> {
   const query = writeQuery(context)
-  const { object, warnings } = decodeObject(type, await readObject(context, services.maxBodyBytes), query.fieldValidation)
+  const { object, warnings } = decodeObject(type, await readObject(context, services.maxBodyBytes, type.kind), query.fieldValidation)
   context.warnings.push(...warnings)
+  const { resourceVersion } = (object.metadata ?? {}) as JsonObject
+  if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== '0')
+    throw new ApiError('InternalError', 'resourceVersion should not be set on objects to be created')
   const result = await services.writer.create(writeRequest(context, type, query), object)
   return written(context, type, result, services)
 }
@@ -135,7 +146,7 @@ function checkSeen(type: ResourceType, next: JsonObject, previous: Resource): vo
 async function update(context: RequestContext, type: ResourceType, services: ResourceServices): Promise<HttpResponse> {
   const { info } = context
   const query = writeQuery(context)
-  const { object, warnings } = decodeObject(type, await readObject(context, services.maxBodyBytes), query.fieldValidation)
+  const { object, warnings } = decodeObject(type, await readObject(context, services.maxBodyBytes, type.kind), query.fieldValidation)
   context.warnings.push(...warnings)
   const metadata = checkName(type, context, object)
   const exact = Boolean(metadata.resourceVersion) && metadata.resourceVersion !== '0'
@@ -183,6 +194,7 @@ async function update(context: RequestContext, type: ResourceType, services: Res
 
 type Patch = (document: JsonObject) => Json
 
+const STRATEGIC = 'application/strategic-merge-patch+json'
 const PATCH_TYPES =
   'application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml'
 
@@ -200,7 +212,7 @@ function patchFor(type: ResourceType, mediaType: string, body: Body): Patch {
     const patch = objectPatch(body)
     return (document) => applyMergePatch(document, patch)
   }
-  if (mediaType === 'application/strategic-merge-patch+json' && !type.custom) {
+  if (mediaType === STRATEGIC && !type.custom) {
     const patch = objectPatch(body)
     return (document) => applyStrategicPatch(document, patch, type.schema())
   }
@@ -211,8 +223,13 @@ async function apply(context: RequestContext, type: ResourceType, services: Reso
   const query = writeQuery(context, { apply: true })
   const { info } = context
   const body = decodeBody(await bodyBytes(context, services.maxBodyBytes), 'application/yaml')
-  const { object: wish, warnings } = decodeObject(type, body, query.fieldValidation)
-  context.warnings.push(...warnings)
+  if (isObject(body.value)) checkConfiguration(type, body.value)
+  if (body.duplicates.length > 0) {
+    const problem = ['error converting YAML to JSON: yaml: unmarshal errors:', ...body.duplicates].join('\n  ')
+    if (query.fieldValidation === 'Strict') throw new ApiError('BadRequest', `error strict decoding YAML: ${problem}`)
+    if (query.fieldValidation === 'Warn') context.warnings.push(problem)
+  }
+  const { object: wish } = decodeObject(type, { ...body, duplicates: [] }, 'Ignore')
   const metadata = checkName(type, context, wish)
   if (metadata.managedFields !== undefined) throw new ApiError('BadRequest', 'metadata.managedFields must be nil')
   const seen = metadata.resourceVersion
@@ -234,13 +251,39 @@ async function apply(context: RequestContext, type: ResourceType, services: Reso
       create:
         info.subresource === ''
           ? () => {
-              if (seen || metadata.uid) throw notFoundError(type, info.name)
+              if (metadata.uid) {
+                const { name, uid } = metadata
+                const detail = `uid mismatch: the provided object specified uid ${String(uid)}, and no existing object was found`
+                throw conflictError(type, String(name), detail)
+              }
+              if (seen) throw notFoundError(type, info.name)
               return applyConfiguration(type, undefined, wish, options)
             }
           : undefined,
     },
   )
   return written(context, type, result, services)
+}
+
+/** A value as Go prints a map: clients know strategic patches in this form from complaints about them. */
+function goText(value: Json | undefined): string {
+  if (Array.isArray(value)) return `[${value.map(goText).join(' ')}]`
+  if (!isObject(value)) return value === null ? '<nil>' : String(value)
+  return `map[${Object.keys(value)
+    .sort()
+    .map((name) => `${name}:${goText(value[name])}`)
+    .join(' ')}]`
+}
+
+/** What a patch makes of an object may be no object of its kind: then the patch is what is wrong. */
+function decodePatched(type: ResourceType, patched: Body, fieldValidation: FieldValidation, shown: () => string): DecodedBody {
+  try {
+    return decodeObject(type, patched, fieldValidation)
+  } catch (error) {
+    const { cause } = error as Error
+    if (!(cause instanceof DecodeError)) throw error
+    throw invalidObject({ group: '', kind: '', name: '' }, [invalid('patch', shown(), cause.message)])
+  }
 }
 
 async function patch(context: RequestContext, type: ResourceType, services: ResourceServices): Promise<HttpResponse> {
@@ -258,7 +301,9 @@ async function patch(context: RequestContext, type: ResourceType, services: Reso
     writeRequest(context, type, query),
     (previous) => {
       const value = change(previous as unknown as JsonObject)
-      const { object, warnings } = decodeObject(type, { value, duplicates: body.duplicates }, query.fieldValidation)
+      const { object, warnings } = decodePatched(type, { value, duplicates: body.duplicates }, query.fieldValidation, () =>
+        mediaType === STRATEGIC ? goText(body.value) : jsonText(value),
+      )
       for (const warning of warnings) warned.add(warning)
       checkName(type, context, object)
       checkSeen(type, object, previous)
@@ -361,6 +406,10 @@ export async function handleResource(context: RequestContext, services: Resource
   const inNamespace = info.namespace !== '' && !(type.plural === 'namespaces' && type.group === '')
   if (!type.namespaced && inNamespace) throw noSuchResource()
   if (type.namespaced && !inNamespace && !['list', 'watch', 'deletecollection'].includes(info.verb)) throw noSuchMethod()
+  // Objects are made at their collection, and changed at their own path.
+  const atCollection = info.name === ''
+  if (info.verb === 'create' && info.subresource === '' && !atCollection) throw noSuchMethod()
+  if ((info.verb === 'update' || info.verb === 'patch') && atCollection) throw noSuchMethod()
   if (type.deprecation) context.warnings.push(type.deprecation)
 
   if (info.subresource !== '') {

@@ -35,9 +35,15 @@ export interface Admission {
 /** Every plugin in order, first all that change, later all that check. */
 export const admissionChain = (plugins: readonly AdmissionPlugin[]): Admission => ({
   async admit(request) {
-    for (const plugin of plugins) await plugin.admit?.(request)
+    for (const plugin of plugins) {
+      const waits = plugin.admit?.(request)
+      if (waits) await waits
+    }
   },
   async validate(request) {
-    for (const plugin of plugins) await plugin.validate?.(request)
+    for (const plugin of plugins) {
+      const waits = plugin.validate?.(request)
+      if (waits) await waits
+    }
   },
 })

@@ -1,5 +1,5 @@
 // What a request carries besides its path: its body, bounded, and the options that every write has.
-import { type Body, decodeBody, type FieldValidation, mediaTypeOf, parseFieldValidation } from '../../../api/index.js'
+import { type Body, decodeBody, type FieldValidation, JsonSyntaxError, mediaTypeOf, parseFieldValidation } from '../../../api/index.js'
 import { ApiError, readBody } from '../../../lib/index.js'
 import type { RequestContext } from './context.js'
 
@@ -26,8 +26,29 @@ export async function parseBody(bytes: Uint8Array, mediaType: string): Promise<B
   return decodeProtobuf(bytes)
 }
 
-export const readObject = async (context: RequestContext, limit: number): Promise<Body> =>
-  parseBody(await bodyBytes(context, limit), contentType(context))
+const MOST_SHOWN = 30
+
+/** The beginning of a body that could not be read; anything but JSON as hex digits. */
+function summaryOf(bytes: Uint8Array): string {
+  if (bytes.length === 0) return '<empty>'
+  const shown = Buffer.from(bytes.subarray(0, MOST_SHOWN)).toString(bytes[0] === 0x7b ? 'utf8' : 'hex')
+  return bytes.length > MOST_SHOWN ? `${shown} ...` : shown
+}
+
+/** The body of a create or an update of a `kind`. */
+export async function readObject(context: RequestContext, limit: number, kind: string): Promise<Body> {
+  const bytes = await bodyBytes(context, limit)
+  try {
+    return await parseBody(bytes, contentType(context))
+  } catch (error) {
+    if (!(error instanceof ApiError && error.cause instanceof JsonSyntaxError)) throw error
+    const json = contentType(context).endsWith('json') || contentType(context) === ''
+    const problem = json ? `couldn't get version/kind; json parse error: ${error.message}` : error.message
+    throw new ApiError('BadRequest', `the object provided is unrecognized (must be of type ${kind}): ${problem} (${summaryOf(bytes)})`, {
+      cause: error,
+    })
+  }
+}
 
 export interface WriteQuery {
   readonly dryRun: boolean

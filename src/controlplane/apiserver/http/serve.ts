@@ -1,10 +1,17 @@
 // TLS with HTTP/1.1 and HTTP/2 on one port around a handler.
 
-import type { IncomingMessage } from 'node:http'
-import { createSecureServer, type Http2SecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
+import type { Duplex, Writable } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import { explain, type HttpHeaders, type HttpPeer, type HttpRequest, type HttpResponse, type Logger } from '../../../lib/index.js'
 import type { ApiServer } from '../options.js'
 import { PushBody } from './push-body.js'
@@ -19,6 +26,8 @@ export interface ServeOptions {
   readonly log: Logger
   /** Connections at one time; default 20,000. */
   readonly maxConnections?: number
+  /** A connection that nothing happens on for so long is closed, and so is one that takes nothing of its answer; default 5 minutes. */
+  readonly idleMs?: number
 }
 
 export interface Serving {
@@ -31,27 +40,23 @@ export interface Serving {
 /** A receiver that leaves this much unread is cut off. */
 const MOST_UNREAD = 32 * 1024 * 1024
 const HEADERS_MS = 30_000
-const IDLE_MS = 10 * 60_000
+const IDLE_MS = 5 * 60_000
 
 /** One value per connection: what the handler chain remembers about a certificate hangs on it. */
 const peers = new WeakMap<object, HttpPeer>()
 
-function peerOf(socket: Socket | undefined): HttpPeer {
-  if (!socket) return {}
-  const known = peers.get(socket)
+function peerOf(connection: Socket | Http2Session | undefined): HttpPeer {
+  if (!connection) return {}
+  const known = peers.get(connection)
   if (known) return known
-  const certificate =
-    socket instanceof TLSSocket || 'getPeerCertificate' in socket ? (socket as TLSSocket).getPeerCertificate(false) : undefined
-  const raw = certificate?.raw
+  const socket = ('socket' in connection ? connection.socket : connection) as TLSSocket
+  const { raw } = socket.getPeerCertificate?.(false) ?? {}
   const peer: HttpPeer = { ...(socket.remoteAddress && { address: socket.remoteAddress }), ...(raw && { clientCertificate: raw }) }
-  peers.set(socket, peer)
+  peers.set(connection, peer)
   return peer
 }
 
-type AnyRequest = IncomingMessage | Http2ServerRequest
-type AnyResponse = Http2ServerResponse
-
-function headersOf({ headers }: AnyRequest): HttpHeaders {
+function plainHeaders(headers: IncomingHttpHeaders | IncomingMessage['headers']): HttpHeaders {
   const plain: Record<string, string> = {}
   for (const name in headers) {
     if (name.charCodeAt(0) === 0x3a) continue // pseudo headers of HTTP/2
@@ -61,49 +66,80 @@ function headersOf({ headers }: AnyRequest): HttpHeaders {
   return plain
 }
 
-const socketOf = (request: AnyRequest): Socket | undefined =>
-  'stream' in request && request.stream ? (request.stream.session?.socket as Socket | undefined) : (request.socket as Socket)
+/** Most requests are answered without anybody asking whether the client is still there. */
+function signalOf(out: Writable): AbortSignal {
+  const abort = new AbortController()
+  if (out.destroyed) abort.abort()
+  else out.once('close', () => abort.abort())
+  return abort.signal
+}
 
-async function send(response: AnyResponse, { status, headers, body }: HttpResponse, isHead: boolean): Promise<void> {
-  if (response.destroyed || response.writableEnded) return
+interface Incoming {
+  readonly method: string
+  readonly url: string
+  readonly headers: IncomingHttpHeaders | IncomingMessage['headers']
+  readonly body: Duplex | IncomingMessage
+  readonly connection: Socket | Http2Session | undefined
+  /** Where the answer goes. */
+  readonly out: Writable
+}
+
+function requestOf({ method, url, headers, body, connection, out }: Incoming): HttpRequest {
+  let signal: AbortSignal | undefined
+  return {
+    method,
+    url,
+    headers: plainHeaders(headers),
+    peer: peerOf(connection),
+    get signal() {
+      signal ??= signalOf(out)
+      return signal
+    },
+    body: method === 'GET' || method === 'HEAD' ? undefined : body,
+  }
+}
+
+/** The part of an answer in which HTTP/1.1 and HTTP/2 differ. */
+type WriteHead = (status: number, headers: HttpHeaders) => void
+
+async function send(out: Writable, writeHead: WriteHead, { status, headers, body }: HttpResponse, isHead: boolean): Promise<void> {
+  if (out.destroyed || out.writableEnded) return
   if (body instanceof Uint8Array) {
-    response.writeHead(status, { ...headers, 'content-length': String(body.length) })
-    if (isHead) response.end()
-    else response.end(body)
+    writeHead(status, { ...headers, 'content-length': String(body.length) })
+    if (isHead) out.end()
+    else out.end(body)
     return
   }
-  response.writeHead(status, headers as Record<string, string>)
+  writeHead(status, headers)
   if (body instanceof PushBody) {
     // Headers go out at once: a watcher waits for them before it waits for events.
-    ;(response as unknown as { flushHeaders?(): void }).flushHeaders?.()
-    const stream = response.stream
-    if (stream && 'pushAllowed' in stream) stream.resume()
-    response.on('close', () => body.end())
+    if ('flushHeaders' in out) (out as ServerResponse).flushHeaders()
+    out.on('close', () => body.end())
     body.attach({
       write(chunk) {
-        response.write(chunk)
-        if (response.writableLength > MOST_UNREAD) {
+        out.write(chunk)
+        if (out.writableLength > MOST_UNREAD) {
           body.end()
-          response.destroy()
+          out.destroy()
         }
       },
-      end: () => response.end(),
+      end: () => out.end(),
     })
     return
   }
   for await (const chunk of body) {
-    if (response.destroyed) break
-    if (response.write(chunk)) continue
+    if (out.destroyed) break
+    if (out.write(chunk)) continue
     await new Promise<void>((resolve) => {
-      response.once('drain', resolve)
-      response.once('close', resolve)
+      out.once('drain', resolve)
+      out.once('close', resolve)
     })
   }
-  response.end()
+  out.end()
 }
 
 export async function serve(api: ApiServer, options: ServeOptions): Promise<Serving> {
-  const { host, port, cert, key, log } = options
+  const { host, port, cert, key, log, idleMs = IDLE_MS } = options
   const server: Http2SecureServer = createSecureServer({
     cert,
     key,
@@ -119,7 +155,7 @@ export async function serve(api: ApiServer, options: ServeOptions): Promise<Serv
   const http1 = server as unknown as { headersTimeout: number; requestTimeout: number; keepAliveTimeout: number }
   http1.headersTimeout = HEADERS_MS
   http1.requestTimeout = 0 // watches and exec last
-  http1.keepAliveTimeout = IDLE_MS
+  http1.keepAliveTimeout = idleMs
   server.maxConnections = options.maxConnections ?? 20_000
 
   const sockets = new Set<Socket>()
@@ -138,44 +174,60 @@ export async function serve(api: ApiServer, options: ServeOptions): Promise<Serv
     else socket.destroy()
   })
 
-  const requestOf = (request: AnyRequest, signal: AbortSignal, withBody: boolean): HttpRequest => ({
-    method: request.method ?? 'GET',
-    url: request.url ?? '/',
-    headers: headersOf(request),
-    peer: peerOf(socketOf(request)),
-    signal,
-    ...(withBody && { body: request as AsyncIterable<Uint8Array> }),
-  })
-
-  server.on('request', (request, response) => {
-    const abort = new AbortController()
-    response.on('close', () => abort.abort())
-    response.on('error', () => {})
-    request.on('error', () => {})
-    const withBody = request.method !== 'GET' && request.method !== 'HEAD'
-    if (!withBody) request.resume()
+  const exchange = (incoming: Incoming, writeHead: WriteHead): void => {
+    const { body, out, method } = incoming
+    out.on('error', () => {})
+    if (method === 'GET' || method === 'HEAD') body.resume()
     api
-      .handler(requestOf(request, abort.signal, withBody))
-      .then((answer) => send(response, answer, request.method === 'HEAD'))
+      .handler(requestOf(incoming))
+      .then((answer) => send(out, writeHead, answer, method === 'HEAD'))
       .catch((error: unknown) => {
         // The handler answers its own errors: this is a stream that broke in the middle.
-        if (!abort.signal.aborted) log.debug('response broke off', { err: explain(error) })
-        if (response.headersSent) response.destroy?.()
-        else {
-          response.statusCode = 500
-          response.end()
-        }
+        if (!out.destroyed) log.debug('response broke off', { err: explain(error) })
+        out.destroy()
       })
       .finally(() => {
-        if (!request.readableEnded) request.resume()
+        if (!body.readableEnded) body.resume()
       })
+  }
+
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    request.on('error', () => {})
+    const { method = 'GET', url = '/', headers, socket } = request
+    response.setTimeout(idleMs, () => {
+      if (response.writableLength > 0) response.destroy()
+    })
+    exchange({ method, url, headers, body: request, connection: socket, out: response }, (status, head) => {
+      response.writeHead(status, head)
+    })
+  })
+  // HTTP/2 is served from its own streams; the layer that makes them look like HTTP/1.1 costs as much as a small request.
+  server.removeAllListeners('stream')
+  server.on('session', (session: ServerHttp2Session) => {
+    const streams = new Set<ServerHttp2Stream>()
+    session.on('stream', (stream: ServerHttp2Stream) => {
+      streams.add(stream)
+      stream.on('close', () => streams.delete(stream))
+    })
+    // A quiet watch is no idle connection; answers that nobody takes are worse than one.
+    session.setTimeout(idleMs, () => {
+      if (streams.size === 0) session.close()
+      else if ([...streams].some((stream) => stream.writableLength > 0)) session.destroy()
+    })
+  })
+  server.on('stream', (stream, headers) => {
+    const { ':method': method = 'GET', ':path': url = '/', expect } = headers
+    if (expect === '100-continue') stream.additionalHeaders({ ':status': 100 })
+    exchange({ method, url, headers, body: stream, connection: stream.session, out: stream }, (status, head) => {
+      stream.respond({ ':status': status, ...head }, { endStream: method === 'HEAD' })
+    })
   })
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const abort = new AbortController()
-    socket.on('close', () => abort.abort())
     socket.on('error', () => socket.destroy())
-    api.upgrade(requestOf(request, abort.signal, false), socket, head).catch((error: unknown) => {
+    const { method = 'GET', url = '/', headers } = request
+    const upgrading = requestOf({ method, url, headers, body: request, connection: request.socket, out: socket })
+    api.upgrade({ ...upgrading, body: undefined }, socket, head).catch((error: unknown) => {
       log.debug('upgrade failed', { err: explain(error) })
       socket.destroy()
     })

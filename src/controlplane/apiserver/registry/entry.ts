@@ -50,10 +50,10 @@ export function splitKey(prefix: string, key: string): { readonly namespace: str
   return slash < 0 ? { namespace: '', name: rest } : { namespace: rest.slice(0, slash), name: rest.slice(slash + 1) }
 }
 
-/** Attributes of objects that this process writes, known before their bytes come back from the store. */
-const known = new WeakMap<Uint8Array, Attributes>()
+/** What this process knows about the bytes that it writes before they come back from the store, and the entry that they became. */
+const known = new WeakMap<Uint8Array, { readonly attributes: Attributes; entry?: Entry }>()
 
-export const noteAttributes = (stored: Uint8Array, attributes: Attributes): void => void known.set(stored, attributes)
+export const noteAttributes = (stored: Uint8Array, attributes: Attributes): void => void known.set(stored, { attributes })
 
 /** undefined for bytes that are no object: damaged, or encrypted with a key that is not in the ring. */
 export function tryEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry | undefined {
@@ -65,9 +65,14 @@ export function tryEntry(prefix: string, key: string, stored: Uint8Array, revisi
 }
 
 export function makeEntry(prefix: string, key: string, stored: Uint8Array, revision: number): Entry {
+  const note = known.get(stored)
+  if (note?.entry?.revision === revision) return note.entry
   const { namespace, name } = splitKey(prefix, key)
-  const attributes = known.get(stored)
-  return { key, namespace, name, revision, bytes: stampRevision(stored, revision), ...(attributes && { attributes }) }
+  const entry: Entry = { key, namespace, name, revision, bytes: stampRevision(stored, revision) }
+  if (!note) return entry
+  entry.attributes = note.attributes
+  note.entry = entry
+  return entry
 }
 
 /** The same object as it is reported when it goes: at the revision of its deletion. */

@@ -85,7 +85,7 @@ export async function waitForRevision(backend: Backend, cache: ResourceCache, re
   if (cache.revision >= revision) return
   const newest = await backend.store.revision()
   if (revision > newest) {
-    throw new ApiError('Timeout', `Too large resource version: ${revision}, current: ${newest}`, {
+    throw new ApiError('Timeout', `Timeout: Too large resource version: ${revision}, current: ${newest}`, {
       details: {
         causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
         retryAfterSeconds: 1,

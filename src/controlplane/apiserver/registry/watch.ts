@@ -6,7 +6,7 @@ import { PushBody } from '../http/push-body.js'
 import type { RequestInfo } from '../http/request-info.js'
 import type { Backend } from './backend.js'
 import { type CacheEvent, type ResourceCache, toCacheEvent } from './cache.js'
-import type { Entry } from './entry.js'
+import { atRevision, type Entry } from './entry.js'
 import { parseRevision, waitForRevision } from './list.js'
 import { type Selection, selectionOf } from './selection.js'
 
@@ -37,7 +37,9 @@ function encodeEvent(event: CacheEvent, type: CacheEvent['type'], { form, render
   const key = `${type} ${form}`
   const known = event.frames.get(key)
   if (known) return known
-  const bytes = frame(type, render(event.entry))
+  // What leaves a selection is shown as it was when it was still inside.
+  const leaves = type === 'DELETED' && event.type !== 'DELETED' && event.previous
+  const bytes = frame(type, render(leaves ? atRevision(leaves, event.revision) : event.entry))
   event.frames.set(key, bytes)
   return bytes
 }

@@ -77,7 +77,18 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
     operation: 'CREATE' | 'UPDATE',
     object: JsonObject,
     old: Resource | undefined,
-  ): AdmissionRequest => ({ ...request, operation, object, old, name: (object.metadata as JsonObject)?.name as string })
+  ): AdmissionRequest => ({
+    operation,
+    type: request.type,
+    subresource: request.subresource,
+    namespace: request.namespace,
+    name: (object.metadata as JsonObject)?.name as string,
+    object,
+    old,
+    user: request.user,
+    dryRun: request.dryRun,
+    warnings: request.warnings,
+  })
 
   const track = (request: WriteRequest, next: JsonObject, previous: Resource | undefined): void => {
     const { type, fieldManager, subresource } = request

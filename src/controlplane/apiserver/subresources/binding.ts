@@ -46,7 +46,7 @@ function bound(pod: Pod, { target, metadata }: Binding, type: ResourceType, now:
 export const bindPod: SpecialHandler = async (context, _type, services) => {
   if (context.info.verb !== 'create')
     throw new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource')
-  const { value } = await readObject(context, services.maxBodyBytes)
+  const { value } = await readObject(context, services.maxBodyBytes, 'Binding')
   const binding = value as unknown as Partial<Binding>
   const name = context.info.name || binding.metadata?.name || ''
   const target = binding?.target

@@ -83,7 +83,7 @@ export const evictPod: SpecialHandler = async (context, _type, services) => {
   if (context.info.verb !== 'create') throw noSuchMethod()
   const { backend, writer, deleter } = services
   const type = typeFor(Pod)
-  const { value } = await readObject(context, services.maxBodyBytes)
+  const { value } = await readObject(context, services.maxBodyBytes, 'Eviction')
   const eviction = value as unknown as Partial<Eviction>
   const { name, namespace } = context.info
   if (eviction?.metadata?.name && eviction.metadata.name !== name)

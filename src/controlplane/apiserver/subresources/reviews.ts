@@ -29,7 +29,7 @@ const question =
   async (context, type, services) => {
     if (context.info.verb !== 'create') throw noSuchMethod()
     negotiate(context.request.headers.accept, { table: false, partial: false })
-    const { value } = await readObject(context, services.maxBodyBytes)
+    const { value } = await readObject(context, services.maxBodyBytes, kind)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ApiError('BadRequest', `the body must be a ${kind}`)
     if (value.kind !== undefined && value.kind !== kind)
       throw new ApiError('BadRequest', `${String(value.kind)} in version "v1" cannot be handled as a ${kind}`)

@@ -71,7 +71,7 @@ export const requestToken =
     const reader = createReader(services.backend.feed)
     const account = await reader.find(ServiceAccount, namespace, name)
     if (!account) throw notFoundError(typeFor(ServiceAccount), name)
-    const { value } = await readObject(context, services.maxBodyBytes)
+    const { value } = await readObject(context, services.maxBodyBytes, 'TokenRequest')
     const spec = ((value as JsonObject | null)?.spec ?? {}) as Partial<TokenRequestSpec>
     const seconds = spec.expirationSeconds ?? 3600
     if (!Number.isSafeInteger(seconds) || seconds < SHORTEST)

@@ -1,0 +1,110 @@
+// What clients match on: codes, reasons and sentences of refusals, where Kubernetes' own tests look at them.
+import t from 'tap'
+import { configMap, startServer } from './harness.js'
+
+const maps = '/api/v1/namespaces/default/configmaps'
+const deployments = '/apis/apps/v1/namespaces/default/deployments'
+const APPLY = { headers: { 'content-type': 'application/apply-patch+yaml' } }
+const deployment = (spec: object = {}) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'web' },
+  spec: {
+    selector: { matchLabels: { app: 'web' } },
+    template: { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'web', image: 'nginx' }] } },
+    ...spec,
+  },
+})
+
+void t.test('problems with fields are told in the order of the text', async (t) => {
+  const { ask } = await startServer(t)
+  const text = (first: string, second: string) => `{"metadata":{"name":"my-dep"},"spec":{${first},${second},"selector":{}}}`
+  const unknown = '"unknownField":"foo"'
+  const twice = '"replicas":2,"replicas":3'
+  t.match(
+    (await ask('POST', `${deployments}?fieldValidation=Strict`, text(unknown, twice))).body.message,
+    /strict decoding error: unknown field "spec.unknownField", duplicate field "spec.replicas"$/,
+  )
+  t.match(
+    (await ask('POST', `${deployments}?fieldValidation=Strict`, text(twice, unknown))).body.message,
+    /strict decoding error: duplicate field "spec.replicas", unknown field "spec.unknownField"$/,
+  )
+})
+
+void t.test('a body that cannot be read', async (t) => {
+  const { ask } = await startServer(t)
+  t.match(await ask('POST', maps, '{"a":'), {
+    status: 400,
+    body: {
+      reason: 'BadRequest',
+      message: `the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({"a":)`,
+    },
+  })
+  t.match((await ask('POST', maps, Buffer.alloc(0))).body.message, /\(<empty>\)$/)
+  t.match((await ask('POST', maps, '[1]x')).body.message, /\(5b315d78\)$/)
+})
+
+void t.test('patches that make no object of the kind', async (t) => {
+  const { ask } = await startServer(t)
+  await ask('POST', deployments, deployment())
+  const patch = (body: unknown, type: string) =>
+    ask('PATCH', `${deployments}/web?fieldValidation=Strict`, body, { headers: { 'content-type': `application/${type}+json` } })
+  t.match(await patch({ spec: { wrong: 1 } }, 'strategic-merge-patch'), {
+    status: 422,
+    body: {
+      reason: 'Invalid',
+      message: ' "" is invalid: patch: Invalid value: "map[spec:map[wrong:1]]": strict decoding error: unknown field "spec.wrong"',
+    },
+  })
+  t.match(await patch({ spec: { replicas: 'x' } }, 'merge-patch'), {
+    status: 422,
+    body: { message: /^ "" is invalid: patch: Invalid value: "\{.*cannot unmarshal string into Go struct field .*replicas of type int32$/ },
+  })
+  t.match(await patch([{ op: 'add', path: '/spec/wrong', value: 1 }], 'json-patch'), {
+    status: 422,
+    body: { message: /strict decoding error: unknown field "spec.wrong"$/ },
+  })
+  t.equal((await ask('GET', `${deployments}/web`)).body.metadata.generation, 1, 'nothing was stored')
+})
+
+void t.test('configurations that do not fit, or say a thing twice', async (t) => {
+  const { ask } = await startServer(t)
+  const apply = (body: unknown, query = '') => ask('PATCH', `${deployments}/web?fieldManager=me${query}`, body, APPLY)
+  t.match(await apply(deployment({ wrong: 1 })), {
+    status: 500,
+    body: { message: 'failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.wrong: field not declared in schema' },
+  })
+  const twice = '\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  name: web\n'
+  t.match(await apply(twice, '&fieldValidation=Strict'), {
+    status: 400,
+    body: { message: /^error strict decoding YAML: .*\n {2}line 6: key "name" already set in map$/ },
+  })
+  t.equal((await apply(deployment())).status, 201)
+  t.match((await apply(twice, '&fieldValidation=Warn')).headers.warning, /key \\"name\\" already set in map/)
+  t.match(await ask('PATCH', `${maps}/new?fieldManager=me`, { ...configMap('new'), metadata: { name: 'new', uid: 'u' } }, APPLY), {
+    status: 409,
+    body: { message: /uid mismatch: the provided object specified uid u, and no existing object was found$/ },
+  })
+})
+
+void t.test('methods, versions', async (t) => {
+  const { ask } = await startServer(t)
+  await ask('POST', maps, configMap('a'))
+  for (const [method, path] of [
+    ['POST', `${maps}/a`],
+    ['PUT', maps],
+    ['PATCH', maps],
+  ] as const)
+    t.match(await ask(method, path, configMap('a')), {
+      status: 405,
+      body: { reason: 'MethodNotAllowed', message: 'the server does not allow this method on the requested resource' },
+    })
+  t.match(await ask('GET', `${maps}?resourceVersion=99999999`), {
+    status: 504,
+    body: { reason: 'Timeout', message: /^Timeout: Too large resource version: 99999999, current: \d+$/ },
+  })
+  t.match(await ask('POST', maps, { ...configMap('b'), metadata: { name: 'b', resourceVersion: '7' } }), {
+    status: 500,
+    body: { message: 'resourceVersion should not be set on objects to be created' },
+  })
+})
