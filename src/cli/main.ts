@@ -42,9 +42,16 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const command = await entry.load()
     return await command.run(rest, {
-      stdin: process.stdin,
-      stdout: process.stdout,
-      stderr: process.stderr,
+      // Made at their first use: each costs as much as a container's start.
+      get stdin() {
+        return process.stdin
+      },
+      get stdout() {
+        return process.stdout
+      },
+      get stderr() {
+        return process.stderr
+      },
       env: process.env,
       signal: abort.signal,
     })

@@ -44,7 +44,7 @@ interface NodeRuntime {
 
 /** Our own runtime, images and pod networking in this process. */
 async function ownRuntime({ clock, random, log }: ProcessContext): Promise<NodeRuntime> {
-  const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, random, restrictOomScoreAdj: true })
+  const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, restrictOomScoreAdj: true })
   const images = createImageStore({ root: paths.images, clock, random })
   // Before there is a node that the add-on could be scheduled to.
   await ensurePodNetworkImage(images)

@@ -33,10 +33,10 @@ function removeFolder(folder: string): void {
   }
 }
 
-async function removeContainers({ clock, random }: ProcessContext): Promise<void> {
+async function removeContainers({ clock }: ProcessContext): Promise<void> {
   const root = join(paths.run, 'runtime')
   if (!existsSync(root)) return
-  const runtime = createRuntime({ root, clock, random })
+  const runtime = createRuntime({ root, clock })
   try {
     const containers = await runtime.list()
     await Promise.all(containers.map(({ id }) => runtime.delete(id, { force: true })))

@@ -1,5 +1,4 @@
 // Randomness as a value that is passed in.
-import { randomBytes } from 'node:crypto'
 
 export interface Random {
   /** Uniform in [0, 1). */
@@ -7,10 +6,13 @@ export interface Random {
   bytes(length: number): Uint8Array
 }
 
+/** Loaded at its first use: a command that needs none starts sooner. */
+const cryptography = (): typeof import('node:crypto') => process.getBuiltinModule('node:crypto')
+
 /** Unpredictable: for keys, tokens and names alike. */
 export const systemRandom: Random = {
-  next: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
-  bytes: (length) => randomBytes(length),
+  next: () => cryptography().randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  bytes: (length) => cryptography().randomBytes(length),
 }
 
 /** Repeatable from `seed` (mulberry32): for tests and the simulator, never for secrets. */

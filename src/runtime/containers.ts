@@ -1,6 +1,6 @@
 // The runtime as the daemon uses it: containers by id, whoever started them.
 import { closeSync, readFileSync } from 'node:fs'
-import { abortable, type Clock, deferred, explain, hasErrno, keyedLock, type Random, systemClock, systemRandom } from '../lib/index.js'
+import { abortable, type Clock, deferred, explain, hasErrno, keyedLock, systemClock } from '../lib/index.js'
 import {
   descriptorOf,
   openCgroup,
@@ -30,7 +30,6 @@ export interface RuntimeOptions {
   /** Folder of the containers' state. Default `/run/knarr/runtime`. */
   readonly root?: string
   readonly clock?: Clock
-  readonly random?: Random
   /** Name of the user in `list`. */
   readonly owner?: string
   readonly systemdCgroup?: boolean
@@ -59,7 +58,6 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
 export class Containers implements Runtime {
   readonly files: StateFiles
   private readonly clock: Clock
-  private readonly random: Random
   private readonly options: RuntimeOptions
   private readonly watched = new Map<string, Watched>()
   private readonly exits = new Map<string, ExitStatus>()
@@ -70,7 +68,6 @@ export class Containers implements Runtime {
     this.options = options
     this.files = new StateFiles(options.root ?? '/run/knarr/runtime')
     this.clock = options.clock ?? systemClock
-    this.random = options.random ?? systemRandom
   }
 
   /** What a creation by this runtime depends on; the command changes some of it. */
@@ -78,7 +75,6 @@ export class Containers implements Runtime {
     return {
       files: this.files,
       clock: this.clock,
-      random: this.random,
       owner: this.options.owner ?? 'root',
       parent: 'monitor',
       systemdCgroup: this.options.systemdCgroup ?? false,

@@ -1,7 +1,7 @@
 // From a spec to a container that waits for its start. Whatever fails, nothing stays behind.
 import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
-import { type Clock, hasErrno, type Random } from '../lib/index.js'
+import { type Clock, hasErrno } from '../lib/index.js'
 import {
   cgroupLayout,
   type ElfProgram,
@@ -39,7 +39,6 @@ import { problemText, validateSpec } from './validate.js'
 export interface CreateContext {
   readonly files: StateFiles
   readonly clock: Clock
-  readonly random: Random
   readonly owner: string
   readonly parent: 'monitor' | 'child'
   readonly systemdCgroup: boolean
@@ -137,10 +136,12 @@ function tailsOf({ stdout, stderr }: Stdio = {}): NonNullable<ContainerFacts['ta
 
 /** Steps that can fail after `created`, as the state file keeps them. */
 function lateSteps({ blocks }: Image, args0: string): StateFile['lateSteps'] {
-  const names = new Set([notFoundStep(args0), 'seccomp filter', 'wait for start'])
+  const execute = notFoundStep(args0)
   const late: Record<string, readonly [string, string]> = {}
   for (const { address, steps } of blocks) {
-    for (const [i, { name, call }] of steps.entries()) if (names.has(name)) late[address + i * STEP_BYTES] = [name, call]
+    for (const [i, { name, call }] of steps.entries()) {
+      if (name === execute || name === 'seccomp filter' || name === 'wait for start') late[address + i * STEP_BYTES] = [name, call]
+    }
   }
   return late
 }
@@ -169,11 +170,10 @@ export async function createContainer(options: CreateOptions, context: CreateCon
   }
   const undo: (() => Promise<void> | void)[] = []
   try {
-    files.reserve(state, Buffer.from(context.random.bytes(8)).toString('hex'))
+    files.reserve(state)
     undo.push(() => files.remove(options.id))
     const cgroup = openCgroup(facts.cgroup.path)
-    if (!cgroup.exists()) undo.push(() => cgroup.delete())
-    cgroup.create()
+    if (cgroup.create()) undo.push(() => cgroup.delete())
     const resources = resourcesOf(spec)
     if (resources) cgroup.limit(resources)
     const report = new ReportReader(files.openReport(options.id), namesIn(image))

@@ -1,5 +1,4 @@
 // Hooks: programs of the user's that run at fixed points of a container's life, with its state on their standard input.
-import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { type Clock, deferred } from '../lib/index.js'
 import {
@@ -51,6 +50,8 @@ function judge(code: number, output: string): void {
 }
 
 async function runOutside(hook: Hook, { state, clock }: HookContext): Promise<void> {
+  // Loaded here: it takes longer than a start without hooks.
+  const { spawn } = await import('node:child_process')
   const [argv0, ...args] = hook.args ?? [hook.path]
   const environment = Object.fromEntries(
     (hook.env ?? []).map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),

@@ -6,7 +6,20 @@
 //   exit         siginfo and time, written by the monitor and named when it is whole
 //   start        FIFO: a byte lets the first process go on
 //   report       FIFO: records of the program (plan/facts.ts)
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { hasErrno } from '../lib/index.js'
 import { checked, sysNumber } from '../sys/index.js'
@@ -57,12 +70,9 @@ export class StateFiles {
   }
 
   /** Makes the container's folder with everything in it, at once and only if there is none. */
-  reserve(state: StateFile, unique: string): string {
+  reserve(state: StateFile): string {
     const folder = this.folder(state.id)
-    // "#" is in no id: a folder that is still being filled cannot be taken for a container.
-    const draft = join(this.root, `#${unique}`)
-    mkdirSync(this.root, { recursive: true, mode: 0o711 })
-    mkdirSync(draft, { mode: 0o700 })
+    const draft = this.makeDraft()
     try {
       for (const name of ['start', 'report']) {
         checked('mknod', `${draft}/${name}`, sysNumber('mknodat'), -100, `${draft}/${name}`, S_IFIFO | 0o600, 0)
@@ -77,6 +87,18 @@ export class StateFiles {
       throw error
     }
     return folder
+  }
+
+  /** "#" is in no id: a folder that is still being filled cannot be taken for a container. */
+  private makeDraft(): string {
+    const prefix = join(this.root, '#')
+    try {
+      return mkdtempSync(prefix)
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT')) throw error
+      mkdirSync(this.root, { recursive: true, mode: 0o711 })
+      return mkdtempSync(prefix)
+    }
   }
 
   read(id: string): StateFile {
@@ -98,7 +120,13 @@ export class StateFiles {
   }
 
   remove(id: string): void {
-    rmSync(this.folder(id), { recursive: true, force: true })
+    const folder = this.folder(id)
+    try {
+      for (const name of readdirSync(folder)) unlinkSync(join(folder, name))
+      rmdirSync(folder)
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT')) throw error
+    }
   }
 
   /** Undefined until the monitor wrote it. */

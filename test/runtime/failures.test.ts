@@ -18,8 +18,7 @@ function sabotage(planned: program.Program, index: number): { readonly program: 
       const mine = step.call !== 'value' && step.call !== 'exit_group' && step.call !== 'end' && block.label !== 'fail' && at++ === index
       if (!mine) return step
       name = step.name
-      const { onZero: _, ...rest } = step
-      return { ...rest, call: 'close' as const, args: [-1], onError: step.onError === 'ignore' ? 'fail' : step.onError }
+      return { ...step, call: 'close' as const, args: [-1], onZero: undefined, onError: step.onError === 'ignore' ? 'fail' : step.onError }
     }),
   }))
   return { program: { ...planned, blocks }, name }

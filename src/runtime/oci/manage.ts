@@ -1,5 +1,4 @@
 // Commands that look at containers and change them: state, list, ps, kill, delete, pause, resume, update, events.
-import { spawnSync } from 'node:child_process'
 import { parseFlags, rfc3339, UsageError } from '../../lib/index.js'
 import type { CgroupStats } from '../../sys/index.js'
 import type { Resources } from '../spec.js'
@@ -71,6 +70,7 @@ export async function ps(session: Session, argv: readonly string[]): Promise<num
     session.print(`${JSON.stringify(pids)}\n`)
     return 0
   }
+  const { spawnSync } = await import('node:child_process')
   const result = spawnSync('ps', options.length > 0 ? options : ['-ef'], { encoding: 'utf8' })
   if (result.status !== 0) throw new Error(`ps: ${result.error?.message ?? result.stderr.trim()}`)
   const [heading = '', ...lines] = result.stdout.trimEnd().split('\n')

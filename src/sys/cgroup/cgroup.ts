@@ -63,8 +63,11 @@ export class Cgroup {
     return this.folders.some((folder) => existsSync(folder))
   }
 
-  /** Makes the group and its parents in every hierarchy. Making an existing group is fine; a failure leaves nothing new behind. */
-  create(): void {
+  /**
+   * Makes the group and its parents in every hierarchy; false when it was there already, in any of them. A failure leaves
+   * nothing new behind.
+   */
+  create(): boolean {
     const made: string[] = []
     try {
       for (const mount of v1Mounts(this.layout)) makeFolders(mount, this.path, made)
@@ -72,7 +75,10 @@ export class Cgroup {
         makeFolders(this.layout.v2.mount, this.path, made)
         if (this.layout.mode === 'v2') this.enable(V2_CONTROLLERS)
       }
-      if (this.layout.v1.cpuset) inheritCpuset(this.layout.v1.cpuset, this.path)
+      if (this.layout.v1.cpuset) {
+        for (const file of ['cpuset.cpus', 'cpuset.mems']) inheritCpuset(this.layout.v1.cpuset, this.path, file)
+      }
+      return this.folders.every((folder) => made.includes(folder))
     } catch (error) {
       for (const folder of made.reverse())
         try {
@@ -117,15 +123,16 @@ export class Cgroup {
     if (mode === 'hybrid' && resources.hugepageLimits?.length && !this.layout.v1.hugetlb) this.enable(['hugetlb'])
     this.checkMemory(resources)
     if (mode === 'v2') {
-      for (const write of planLimitsV2(resources)) this.write(write)
+      this.writeAll(planLimitsV2(resources))
       if (resources.devices && resources.devices.length > 0) attachDeviceRules(this.v2Folder ?? '', resources.devices)
       return
     }
-    const swapLimit = resources.memory && this.read('memory', 'memory.memsw.limit_in_bytes')
+    const { memory } = resources
+    const swapLimit = memory && (memory.swap || memory.limit === -1) ? this.read('memory', 'memory.memsw.limit_in_bytes') : undefined
     const { hugepageLimits, ...rest } = resources
-    for (const write of planLimitsV1(rest, swapLimit ? { swapLimit: BigInt(swapLimit.trim()) } : {})) this.write(write)
+    this.writeAll(planLimitsV1(rest, swapLimit ? { swapLimit: BigInt(swapLimit.trim()) } : {}))
     const huge = hugepageLimits ? { hugepageLimits } : {}
-    for (const write of this.layout.v1.hugetlb ? planLimitsV1(huge) : planLimitsV2(huge)) this.write(write)
+    this.writeAll(this.layout.v1.hugetlb ? planLimitsV1(huge) : planLimitsV2(huge))
   }
 
   /** `checkBeforeUpdate`: refuse a limit below what is used now, instead of letting the kernel kill for it. */
@@ -135,20 +142,34 @@ export class Cgroup {
     if (usage > memory.limit) throw new Error(`memory limit ${memory.limit} is below the current usage ${usage}`)
   }
 
-  private write({ controller, file, value, optional }: CgroupWrite): void {
+  /** In order; neighbours for one file (rules for devices) go through one descriptor. */
+  private writeAll(writes: readonly CgroupWrite[]): void {
+    for (let i = 0; i < writes.length; ) {
+      const first = writes[i] as CgroupWrite
+      const values: string[] = []
+      for (; writes[i]?.file === first.file && writes[i]?.controller === first.controller; i++)
+        values.push((writes[i] as CgroupWrite).value)
+      this.write(first, values)
+    }
+  }
+
+  private write({ controller, file, optional }: CgroupWrite, values: readonly string[]): void {
     const folder = this.folder(controller)
     if (folder === undefined) {
       if (optional) return
-      throw new Error(`cannot set ${file} to "${value}": this machine has no cgroup controller "${controller}"`)
+      throw new Error(`cannot set ${file} to "${values.join(' ')}": this machine has no cgroup controller "${controller}"`)
     }
     try {
-      writeGroupFile(`${folder}/${file}`, value)
+      writeGroupFile(`${folder}/${file}`, ...values)
     } catch (error) {
       if (optional && hasErrno(error, 'ENOENT', 'EOPNOTSUPP', 'EACCES')) return
       if (error instanceof SysError && error.errno === ERRNO.EBUSY && /^memory\.(limit_in_bytes|memsw)/.test(file))
-        throw new Error(`cannot lower ${file} to ${value}: ${parseNumber(this.read('memory', 'memory.usage_in_bytes'))} bytes are in use`, {
-          cause: error,
-        })
+        throw new Error(
+          `cannot lower ${file} to ${values.join(' ')}: ${parseNumber(this.read('memory', 'memory.usage_in_bytes'))} bytes are in use`,
+          {
+            cause: error,
+          },
+        )
       throw error
     }
   }
@@ -257,17 +278,8 @@ export class Cgroup {
 
   /** Removes the group and those beneath it, in every hierarchy. An absent group is fine; one with processes is an error. */
   async delete(): Promise<void> {
-    for (const folder of this.folders)
-      await this.until(() => {
-        try {
-          for (const group of groupTree(folder)) rmdirSync(group)
-          return true
-        } catch (error) {
-          if (hasErrno(error, 'ENOENT')) return true
-          if (hasErrno(error, 'EBUSY')) return false
-          throw error
-        }
-      }, 'delete')
+    // As a rule there are none beneath it.
+    for (const folder of this.folders) await this.until(() => removeFolder(folder) || groupTree(folder).every(removeFolder), 'delete')
   }
 
   /** The kernel finishes these on its own time and tells nobody on v1: ask again, less and less often. */
@@ -297,15 +309,26 @@ function makeFolders(mount: string, path: string, made: string[]): void {
   }
 }
 
-/** A new v1 cpuset has no processors and accepts nobody: it takes what its parent has. */
-function inheritCpuset(mount: string, path: string): void {
-  if (path === '/') return
-  for (const file of ['cpuset.cpus', 'cpuset.mems']) {
-    if ((readGroupFile(`${mount}${path}/${file}`) ?? '').trim() !== '') continue
-    inheritCpuset(mount, dirname(path))
-    const parent = dirname(path) === '/' ? mount : `${mount}${dirname(path)}`
-    writeGroupFile(`${mount}${path}/${file}`, (readGroupFile(`${parent}/${file}`) ?? '').trim())
+/** False while somebody is in the group. */
+function removeFolder(folder: string): boolean {
+  try {
+    rmdirSync(folder)
+    return true
+  } catch (error) {
+    if (hasErrno(error, 'EBUSY')) return false
+    if (hasErrno(error, 'ENOENT')) return true
+    throw error
   }
+}
+
+/** A new v1 cpuset has no processors and accepts nobody: it takes what its parent has, which is returned. */
+function inheritCpuset(mount: string, path: string, file: string): string {
+  const place = path === '/' ? `${mount}/${file}` : `${mount}${path}/${file}`
+  const own = (readGroupFile(place) ?? '').trim()
+  if (own !== '' || path === '/') return own
+  const inherited = inheritCpuset(mount, dirname(path), file)
+  writeGroupFile(place, inherited)
+  return inherited
 }
 
 let pageSizes: readonly string[] | undefined

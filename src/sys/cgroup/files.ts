@@ -8,17 +8,19 @@ const asSysError = (error: unknown, call: string, subject: string): unknown => {
   return errno === undefined ? error : new SysError(call, errno, subject, { cause: error })
 }
 
-export function writeGroupFile(path: string, value: string): void {
+/** Each value in a write of its own. */
+export function writeGroupFile(path: string, ...values: readonly string[]): void {
+  let value = ''
   try {
     // No O_CREAT, no O_TRUNC: a file that the kernel did not make is an error.
     const fd = openSync(path, constants.O_WRONLY)
     try {
-      writeSync(fd, value)
+      for (value of values) writeSync(fd, value)
     } finally {
       closeSync(fd)
     }
   } catch (error) {
-    throw asSysError(error, `write "${value}" to`, path)
+    throw asSysError(error, `write "${value || values[0]}" to`, path)
   }
 }
 

@@ -1,7 +1,7 @@
 // Lays a program out in memory at a given address: steps, strings, regions. Pure arithmetic.
 import { type Architecture, syscallNumber } from '../libc/syscalls.js'
 import { FLAG_RETRY, STEP_BYTES } from './interpreter.js'
-import { type Argument, type Expression, label, type Program, type Step } from './program.js'
+import type { Argument, Expression, Program, Step } from './program.js'
 
 export interface Image {
   readonly bytes: Buffer
@@ -78,15 +78,18 @@ const halvesOf = (bytes: Buffer): Int32Array => new Int32Array(bytes.buffer, byt
 /** Used again by each assembly. */
 const arena = new Arena()
 
+/** The name of a block. */
+type Label = string
+
 class Assembler {
   readonly regions = new Map<string, number>()
-  readonly labels = new Map<string, number>()
+  private readonly labels = new Map<Label, number>()
   readonly placed: PlacedBlock[] = []
   /** Strings of the part being written: each is stored once. */
   private texts = new Map<string, number>()
   /** Words to fill in when every address is known. */
   private readonly lateAt: number[] = []
-  private readonly lateWhat: Expression[] = []
+  private readonly lateWhat: (Expression | Label)[] = []
   private readonly options: AssembleOptions
 
   constructor(options: AssembleOptions) {
@@ -111,9 +114,9 @@ class Assembler {
     } else this.late(at, argument)
   }
 
-  private late(at: number, expression: Expression): void {
+  private late(at: number, what: Expression | Label): void {
     this.lateAt.push(at)
-    this.lateWhat.push(expression)
+    this.lateWhat.push(what)
   }
 
   private text(string: string): number {
@@ -151,8 +154,8 @@ class Assembler {
     }
     arena.word(at + 56, flags)
     if (into) this.late(at + 64, into)
-    if (onZero) this.late(at + 72, label(onZero))
-    if (onError !== 'ignore') this.late(at + 80, label(onError))
+    if (onZero) this.late(at + 72, onZero)
+    if (onError !== 'ignore') this.late(at + 80, onError)
   }
 
   region(name: string, content: readonly Argument[]): void {
@@ -181,17 +184,21 @@ class Assembler {
   /** Fills in what was not known before. */
   resolve(transientOffset: number): void {
     for (let i = 0; i < this.lateAt.length; i++) {
-      arena.word(this.lateAt[i] as number, this.valueOf(this.lateWhat[i] as Expression, transientOffset))
+      const what = this.lateWhat[i] as Expression | Label
+      arena.word(this.lateAt[i] as number, typeof what === 'string' ? this.addressOf(what) : this.valueOf(what, transientOffset))
     }
+  }
+
+  /** Where a block begins. */
+  addressOf(label: Label): number {
+    const target = this.labels.get(label)
+    if (target === undefined) throw new Error(`program: no block is called ${label}`)
+    return this.options.base + target
   }
 
   private valueOf(expression: Expression, transientOffset: number): number {
     const { base } = this.options
-    if (expression.kind === 'label') {
-      const target = this.labels.get(expression.label)
-      if (target === undefined) throw new Error(`program: no block is called ${expression.label}`)
-      return base + target
-    }
+    if (expression.kind === 'label') return this.addressOf(expression.label)
     if (expression.kind === 'transient') return expression.what === 'start' ? base + transientOffset : arena.top - transientOffset
     if (expression.kind === 'value' || expression.kind === 'address') {
       return base + (this.regions.get(expression.region) as number) + 8 * expression.word
@@ -213,12 +220,10 @@ export function assemble(program: Program, options: AssembleOptions): Image {
   const transientOffset = arena.reserve(0, options.pageSize ?? 4096)
   assembler.blocks(program.blocks.filter((block) => !block.resident))
   assembler.resolve(transientOffset)
-  const entry = assembler.labels.get(program.entry)
-  if (entry === undefined) throw new Error(`program: no block is called ${program.entry}`)
   return {
     bytes: Buffer.from(arena.bytes.subarray(0, arena.top)),
     base: options.base,
-    entry: options.base + entry,
+    entry: assembler.addressOf(program.entry),
     record: options.base,
     regions: new Map([...assembler.regions].map(([name, offset]) => [name, options.base + offset])),
     transientOffset,

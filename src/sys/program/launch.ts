@@ -1,6 +1,8 @@
 // Starts an executable without copying this process: vfork semantics, so neither page tables nor the JavaScript heap cost anything.
-import { SysError } from '../../lib/index.js'
+import { ERRNO, SysError } from '../../lib/index.js'
 import { AT_EMPTY_PATH, CLONE_PIDFD, CLONE_VFORK, CLONE_VM } from '../libc/constants.js'
+import { rawSyscall } from '../libc/libc.js'
+import { sysNumber } from '../libc/syscalls.js'
 import { stepAt } from './assemble.js'
 import { address, bytes, type Program, step, strings, text, value } from './program.js'
 import { runProgram } from './run.js'
@@ -86,12 +88,9 @@ export function launch(options: LaunchOptions): Launched {
 
 /** Waits for a child of ours and returns its wait status. Blocks: call it when the child has ended, or cannot but end. */
 export function reap(pid: number): number | undefined {
-  const result = runProgram({
-    entry: 'wait',
-    blocks: [
-      { label: 'wait', steps: [step('wait', 'wait4', [pid, address('status'), 0, 0], { retry: true }), step('return', 'end', [0])] },
-      { label: 'fail', steps: [step('return', 'end', [-1])] },
-    ],
-  })
-  return result.result === 0 ? result.word('status') & 0xffffffff : undefined
+  const status = Buffer.alloc(4)
+  for (;;) {
+    const result = rawSyscall(sysNumber('wait4'), pid, status, 0, 0)
+    if (result !== -ERRNO.EINTR) return result === pid ? status.readUInt32LE(0) : undefined
+  }
 }

@@ -42,13 +42,13 @@ export interface Step {
   readonly call: SyscallName | 'value' | 'end'
   readonly args: readonly Argument[]
   /** Where the result goes, successful or not. */
-  readonly into?: Place
+  readonly into: Place | undefined
   /** The block to go on with when the result is 0. */
-  readonly onZero?: string
+  readonly onZero: string | undefined
   /** The block to go on with at an errno; `ignore` carries on. */
   readonly onError: string
   /** Try again at EINTR and EAGAIN. */
-  readonly retry?: boolean
+  readonly retry: boolean
 }
 
 export interface StepOptions {
@@ -67,8 +67,8 @@ const place = (into: string): Place => {
 
 /** One step. An errno goes to the block `fail` unless `onError` says otherwise. */
 export function step(name: string, call: Step['call'], args: readonly Argument[], options: StepOptions = {}): Step {
-  const { into, onZero, onError = 'fail', retry } = options
-  return { name, call, args, onError, ...(into ? { into: place(into) } : {}), ...(onZero ? { onZero } : {}), ...(retry ? { retry } : {}) }
+  const { into, onZero, onError = 'fail', retry = false } = options
+  return { name, call, args, into: into === undefined ? undefined : place(into), onZero, onError, retry }
 }
 
 /** Goes on with another block. */
