@@ -1,10 +1,16 @@
 // Start of a container, through the library and the command, against runc, crun and a bare C program doing the same kernel work.
+//
+// Everybody runs the same bundle: all namespaces but user, the example's mounts, masks and device rules, limits for memory, processes
+// and CPU, seccomp; state on /run; from the call until the container and its cgroups are gone. Commands are started by a resident
+// shell. The samples of all take turns, in two modes: after a quiet moment, as containers start in life, and back to back, where the
+// kernel has just done what the next one needs (an RCU grace period, above all: it flatters those who move processes between cgroups).
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { limiter } from '../../src/lib/index.js'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { limiter, sleep, systemClock } from '../../src/lib/index.js'
 import { createRuntime, type Spec } from '../../src/runtime/index.js'
 import { exampleSpec } from '../../src/runtime/oci/documents.js'
 import { openCgroup } from '../../src/sys/index.js'
@@ -12,14 +18,18 @@ import { median, printAim, printTable, quantile } from './table.js'
 
 const RUNS = Number(process.env.KNARR_BENCH_RUNS ?? 40)
 const STARTS = Number(process.env.KNARR_BENCH_STARTS ?? 1000)
-const folder = mkdtempSync(join(tmpdir(), 'knarr-bench-'))
+/** Long enough for the kernel to be done with the last container, and for its locks to cool down. */
+const QUIET_MS = 200
+const WARM_UP = 5
+const folder = mkdtempSync('/run/knarr-bench-')
 const bundle = join(folder, 'bundle')
 const group = `/knarr-bench-${process.pid}`
+const home = join(import.meta.dirname, '../../..')
+const state = (name: string): string => join(folder, name)
 mkdirSync(join(bundle, 'rootfs/bin'), { recursive: true })
 for (const name of ['proc', 'sys', 'dev']) mkdirSync(join(bundle, 'rootfs', name))
 copyFileSync('/bin/busybox', join(bundle, 'rootfs/bin/busybox'))
 for (const name of ['true', 'sleep', 'sh']) symlinkSync('busybox', join(bundle, 'rootfs/bin', name))
-const home = join(import.meta.dirname, '../../..')
 
 const spec = (args: readonly string[], id = 'bench'): Spec => {
   const base = exampleSpec({ rootless: false })
@@ -42,74 +52,62 @@ const spec = (args: readonly string[], id = 'bench'): Spec => {
 /** Older peers refuse a newer version of the specification. */
 const writeSpec = (wanted: Spec): void => writeFileSync(join(bundle, 'config.json'), JSON.stringify({ ...wanted, ociVersion: '1.0.2' }))
 
-async function sample(run: () => void | Promise<void>, runs = RUNS): Promise<readonly number[]> {
-  const samples: number[] = []
-  for (let i = -3; i < runs; i++) {
-    const began = performance.now()
-    await run()
-    if (i >= 0) samples.push(performance.now() - began)
-  }
-  return samples
-}
-
-const must = (command: string, args: readonly string[]): void => {
-  const { status, stderr } = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${status} ${stderr}`)
-}
-
 const installed = (command: string): boolean => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0
 
-/** The same namespaces, mounts, cgroups and exec, and nothing else. */
-const FLOOR = `
-#define _GNU_SOURCE
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-static char stack[1 << 16] __attribute__((aligned(16)));
-static char *root; static char **groups; static int count;
-static int child(void *unused) {
-  char path[512];
-  for (int i = 0; i < count; i++) { snprintf(path, sizeof path, "%s/floor/tasks", groups[i]); int fd = open(path, O_WRONLY); if (fd < 0 || write(fd, "0", 1) != 1) perror(path); close(fd); }
-  mount(0, "/", 0, MS_REC | MS_SLAVE, 0); mount(root, root, 0, MS_BIND | MS_REC, 0); chdir(root);
-  mount("proc", "proc", "proc", 0, 0); mount("tmpfs", "dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k");
-  mkdir("dev/pts", 0755); mkdir("dev/shm", 0755); mkdir("dev/mqueue", 0755);
-  mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
-  mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"); mount("mqueue", "dev/mqueue", "mqueue", 0, 0);
-  mount("sysfs", "sys", "sysfs", MS_RDONLY, 0);
-  const char *names[] = {"null", "zero", "full", "random", "urandom"}; int minors[] = {3, 5, 7, 8, 9};
-  for (int i = 0; i < 5; i++) { snprintf(path, sizeof path, "dev/%s", names[i]); mknod(path, S_IFCHR | 0666, makedev(1, minors[i])); }
-  if (syscall(SYS_pivot_root, ".", ".")) perror("pivot_root");
-  umount2(".", MNT_DETACH); chdir("/"); sethostname("floor", 5);
-  execl("/bin/true", "true", (char *)0); _exit(127);
+interface Shell {
+  run(line: string): Promise<void>
+  end(): void
 }
-int main(int argc, char **argv) {
-  root = argv[1]; groups = argv + 2; count = argc - 2; char path[512];
-  for (int i = 0; i < count; i++) { snprintf(path, sizeof path, "%s/floor", groups[i]); mkdir(path, 0755); }
-  int pid = clone(child, stack + sizeof stack, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | SIGCHLD, 0);
-  if (pid < 0) { perror("clone"); return 1; }
-  int status; waitpid(pid, &status, 0);
-  for (int i = 0; i < count; i++) { snprintf(path, sizeof path, "%s/floor", groups[i]); for (int k = 0; k < 500 && rmdir(path); k++) usleep(200); }
-  return WEXITSTATUS(status);
+
+/** A shell that stays: starting a command costs one fork of something small. `words` come before it. */
+function shell(words: readonly string[]): Shell {
+  const [command = '', ...args] = [...words, 'sh']
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  return {
+    async run(line) {
+      child.stdin.write(`${line} </dev/null >/dev/null; echo done $?\n`)
+      const [chunk] = (await once(child.stdout, 'data')) as [Buffer]
+      if (!chunk.toString().includes('done 0')) throw new Error(`${line}: ${chunk}`)
+    },
+    end: () => child.stdin.end(),
+  }
 }
-`
+
+interface Contender {
+  readonly name: string
+  run(): Promise<void>
+}
+
+const milliseconds = async (run: () => Promise<void>): Promise<number> => {
+  const began = performance.now()
+  await run()
+  return performance.now() - began
+}
+
+/** Median and 95th percentile by contender and mode. */
+type Measured = ReadonlyMap<string, { readonly quiet: readonly number[]; readonly busy: readonly number[] }>
+
+/** All take turns, so that whatever else the machine does hits everybody alike. */
+async function measure(contenders: readonly Contender[]): Promise<Measured> {
+  const measured = new Map(contenders.map(({ name }) => [name, { quiet: [] as number[], busy: [] as number[] }]))
+  for (const { run } of contenders) for (let i = 0; i < WARM_UP; i++) await run()
+  for (let i = 0; i < RUNS; i++) {
+    for (const { name, run } of contenders) {
+      await sleep(systemClock, QUIET_MS)
+      measured.get(name)?.quiet.push(await milliseconds(run))
+    }
+  }
+  for (let i = 0; i < RUNS; i += 10) {
+    for (const { name, run } of contenders) {
+      await run()
+      for (let k = 0; k < 10; k++) measured.get(name)?.busy.push(await milliseconds(run))
+    }
+  }
+  return measured
+}
 
 const alive = setInterval(() => {}, 1 << 30)
-const rows: (readonly (string | number)[])[] = []
-const note = (name: string, samples: readonly number[]): number => {
-  const middle = median(samples)
-  rows.push([name, middle, quantile(samples, 0.95)])
-  return middle
-}
-const runtime = createRuntime({ root: join(folder, 'state') })
+const runtime = createRuntime({ root: state('state') })
 const start = async (id: string): Promise<void> => {
   await runtime.create({ id, bundle, spec: spec(['/bin/true'], id) })
   await runtime.start(id)
@@ -117,117 +115,137 @@ const start = async (id: string): Promise<void> => {
   await runtime.delete(id)
 }
 
+/** The bare C program, where there is a compiler and cgroup v1. */
+function floor(plain: Shell): Contender | undefined {
+  const groups = openCgroup(group).folders.filter((path) => existsSync(join(path, 'tasks')))
+  if (!installed('gcc') || groups.length === 0) return undefined
+  execFileSync('gcc', ['-O2', '-o', state('floor'), join(home, 'test/bench/programs/floor.c')])
+  return { name: 'bare C program', run: () => plain.run(`${state('floor')} ${join(bundle, 'rootfs')} ${groups.join(' ')}`) }
+}
+
+const collect = (): void => {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+}
+
+/** What this process holds, in numbers that a leak would raise. */
+function held(): { readonly descriptors: number; readonly mounts: number; readonly groups: number; readonly bytes: number } {
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  const groups = openCgroup(group).folders.flatMap((path) => readdirSync(path, { withFileTypes: true }).filter((one) => one.isDirectory()))
+  return {
+    descriptors: readdirSync('/proc/self/fd').length,
+    mounts: readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length,
+    groups: groups.length,
+    bytes: heapUsed + external,
+  }
+}
+
+async function many(prefix: string, count: number): Promise<number> {
+  const gate = limiter(8)
+  const ms = await milliseconds(async () => {
+    await Promise.all(Array.from({ length: count }, (_, i) => gate(() => start(`${prefix}-${i}`))))
+  })
+  return (count * 1000) / ms
+}
+
+function compare(
+  measured: Measured,
+  name: string,
+  ours: string,
+  peer: string,
+  judge: (ratio: number) => { wanted: string; met: boolean },
+): void {
+  const [a, b] = [measured.get(ours), measured.get(peer)]
+  if (!a || !b) {
+    console.log(`AIM ${name}: not measured, ${peer} is not installed`)
+    return
+  }
+  for (const [mode, words] of [
+    ['quiet', 'after a quiet moment'],
+    ['busy', 'back to back'],
+  ] as const) {
+    const ratio = median(a[mode]) / median(b[mode])
+    const { wanted, met } = judge(ratio)
+    const said = ratio > 1 ? `${ratio.toFixed(2)} times as long` : `${(1 / ratio).toFixed(1)} times faster`
+    printAim({ name: `${name}, ${words}`, wanted, measured: said, met })
+  }
+}
+const faster = (times: number) => (ratio: number) => ({ wanted: `${times} times faster`, met: 1 / ratio >= times })
+const atMost = (times: number) => (ratio: number) => ({ wanted: `at most ${times} times as long`, met: ratio <= times })
+
+const plain = shell(['env'])
+// crun refuses a hybrid machine: it gets a mount namespace without the v2 hierarchy.
+const hybrid = existsSync('/sys/fs/cgroup/unified')
+const hide = ['unshare', '-m', '--propagation', 'private', 'sh', '-c', 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', 'sh']
+const withoutV2 = shell(hybrid ? hide : ['env'])
 try {
   writeSpec(spec(['/bin/true']))
   openCgroup(group).create()
-  const measured = new Map<string, number>()
-  const keep = (name: string, samples: readonly number[]): void => void measured.set(name, note(name, samples))
+  const peer = (command: string, runs: Shell): Contender[] =>
+    installed(command)
+      ? [{ name: `${command} run`, run: () => runs.run(`${command} --root ${state(command)} run -b ${bundle} bench`) }]
+      : []
+  const c = floor(plain)
+  let counter = 0
+  const starts = await measure([
+    ...(c ? [c] : []),
+    { name: 'knarr, library', run: () => start(`bench-${counter++}`) },
+    ...peer('crun', withoutV2),
+    ...peer('runc', plain),
+    { name: 'knarr oci run', run: () => plain.run(`${join(home, 'knarr-oci')} --root ${state('oci')} run -b ${bundle} bench`) },
+  ])
 
-  if (installed('gcc')) {
-    writeFileSync(join(folder, 'floor.c'), FLOOR)
-    execFileSync('gcc', ['-O2', '-o', join(folder, 'floor'), join(folder, 'floor.c')], { stdio: 'ignore' })
-    const groups = openCgroup(group).folders.filter((path) => existsSync(join(path, 'tasks')))
-    keep('bare C program', await sample(() => must(join(folder, 'floor'), [join(bundle, 'rootfs'), ...groups])))
-  }
-  keep('knarr, library', await sample(() => start('bench')))
-  let launched = 0
-  const toExit: number[] = []
-  await sample(async () => {
-    const id = `exit-${launched++}`
-    const began = performance.now()
-    await runtime.create({ id, bundle, spec: spec(['/bin/true'], id) })
-    await runtime.start(id)
-    await runtime.wait(id)
-    toExit.push(performance.now() - began)
-    await runtime.delete(id)
-  })
-  keep('knarr, library, start to exit', toExit.slice(3))
-  // crun refuses a hybrid machine: it gets a mount namespace without the v2 hierarchy.
-  const crun = installed('crun')
-    ? ['unshare', '-m', '--propagation', 'private', 'sh', '-c', 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', 'sh']
-    : undefined
-  const hybrid = existsSync('/sys/fs/cgroup/unified')
-  const shell = async (words: readonly string[]): Promise<{ run(line: string): Promise<void>; end(): void }> => {
-    const [command = '', ...args] = words
-    const child = spawn(command, [...args, 'sh'], { stdio: ['pipe', 'pipe', 'inherit'] })
-    return {
-      async run(line) {
-        child.stdin.write(`${line}; echo done $?\n`)
-        const [chunk] = (await once(child.stdout, 'data')) as [Buffer]
-        if (!chunk.toString().includes('done 0')) throw new Error(`${line}: ${chunk}`)
-      },
-      end: () => child.stdin.end(),
-    }
-  }
-  const inside = crun && (await shell(hybrid ? crun : ['env']))
-  const quiet = '</dev/null >/dev/null'
-  if (inside) keep('crun run', await sample(() => inside.run(`crun --root ${folder}/crun run -b ${bundle} bench ${quiet}`)))
-  if (installed('runc')) keep('runc run', await sample(() => must('runc', ['--root', join(folder, 'runc'), 'run', '-b', bundle, 'bench'])))
-  const cli = join(home, 'knarr-oci')
-  keep('knarr oci run', await sample(() => must(cli, ['--root', join(folder, 'oci'), 'run', '-b', bundle, 'bench']), Math.min(RUNS, 20)))
-
-  // exec
-  writeSpec(spec(['/bin/sleep', '1000'], 'exec'))
-  await runtime.create({ id: 'exec', bundle, spec: spec(['/bin/sleep', '1000'], 'exec') })
+  const sleeping = spec(['/bin/sleep', '1000'], 'exec')
+  writeSpec(sleeping)
+  await runtime.create({ id: 'exec', bundle, spec: sleeping })
   await runtime.start('exec')
-  const process = { ...(await runtime.spec('exec')).process, cwd: '/', args: ['/bin/true'] }
-  keep('knarr, library exec', await sample(async () => void (await (await runtime.exec('exec', { process })).wait())))
+  const wanted = { ...(await runtime.spec('exec')).process, cwd: '/', args: ['/bin/true'] }
   const { pid: first = 0 } = await runtime.state('exec')
   const monitor = readFileSync(`/proc/${first}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]
   const pss = Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${monitor}/smaps_rollup`, 'utf8'))?.[1])
+  const crun = `crun --root ${state('crun')}`
+  if (installed('crun')) await withoutV2.run(`${crun} run -d -b ${bundle} crun-exec`)
+  const execs = await measure([
+    { name: 'knarr, library exec', run: async () => void (await (await runtime.exec('exec', { process: wanted })).wait()) },
+    ...(installed('crun') ? [{ name: 'crun exec', run: () => withoutV2.run(`${crun} exec crun-exec /bin/true`) }] : []),
+  ])
+  if (installed('crun')) await withoutV2.run(`${crun} delete -f crun-exec`)
   await runtime.delete('exec', { force: true })
-  if (inside) {
-    await inside.run(`crun --root ${folder}/crun run -d -b ${bundle} exec ${quiet}`)
-    keep('crun exec', await sample(() => inside.run(`crun --root ${folder}/crun exec exec /bin/true ${quiet}`)))
-    await inside.run(`crun --root ${folder}/crun delete -f exec ${quiet}`)
-    inside.end()
-  }
 
-  // Throughput, and growth over many starts.
-  const descriptors = (): number => readdirSync('/proc/self/fd').length
-  const mounts = (): number => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length
-  const before = { fds: descriptors(), mounts: mounts(), rss: globalThis.process.memoryUsage.rss() }
-  const gate = limiter(8)
-  const began = performance.now()
-  await Promise.all(Array.from({ length: STARTS }, (_, i) => gate(() => start(`many-${i}`))))
-  const perSecond = (STARTS * 1000) / (performance.now() - began)
-  const growth = {
-    fds: descriptors() - before.fds,
-    mounts: mounts() - before.mounts,
-    rss: globalThis.process.memoryUsage.rss() - before.rss,
-  }
-  const groupsLeft = openCgroup(group).folders.flatMap((path) =>
-    readdirSync(path, { withFileTypes: true }).filter((one) => one.isDirectory()),
-  ).length
+  await many('warm', 200)
+  const before = held()
+  const perSecond = await many('many', STARTS)
+  const after = held()
+  const grown = (key: keyof typeof before): number => after[key] - before[key]
+  const kib = Math.round(grown('bytes') / 1024)
 
-  printTable(['run of /bin/true', 'median ms', 'p95 ms'], rows)
-  console.log(`starts per second, 8 in flight: ${perSecond.toFixed(0)}; monitor: ${pss} kB PSS`)
-  console.log(
-    `after ${STARTS} starts: ${growth.fds} descriptors, ${growth.mounts} mounts, ${groupsLeft} cgroups, ${(growth.rss / 2 ** 20).toFixed(1)} MiB more`,
+  printTable(
+    ['run of /bin/true', 'quiet p50 ms', 'p95', 'back to back p50 ms', 'p95'],
+    [...starts, ...execs].map(([name, { quiet, busy }]) => [
+      name,
+      median(quiet),
+      quantile(quiet, 0.95),
+      median(busy),
+      quantile(busy, 0.95),
+    ]),
   )
-  const ratio = (name: string, ours: string, peer: string, wanted: number): void => {
-    const [a, b] = [measured.get(ours), measured.get(peer)]
-    if (a === undefined || b === undefined) console.log(`AIM ${name}: not measured, ${peer} is not installed`)
-    else printAim({ name, wanted: `${wanted} times faster`, measured: `${(b / a).toFixed(1)} times`, met: b / a >= wanted })
-  }
-  const atMost = (name: string, ours: string, peer: string, wanted: number): void => {
-    const [a, b] = [measured.get(ours), measured.get(peer)]
-    if (a === undefined || b === undefined) console.log(`AIM ${name}: not measured, ${peer} is not installed`)
-    else printAim({ name, wanted: `at most ${wanted} times`, measured: `${(a / b).toFixed(2)} times`, met: a / b <= wanted })
-  }
-  ratio('start against crun run', 'knarr, library', 'crun run', 3)
-  ratio('start against runc run', 'knarr, library', 'runc run', 6)
-  atMost('start against a bare C program', 'knarr, library', 'bare C program', 2)
-  ratio('exec against crun exec', 'knarr, library exec', 'crun exec', 3)
-  atMost('command line against runc run', 'knarr oci run', 'runc run', 2.5)
+  console.log(`starts per second, 8 in flight: ${perSecond.toFixed(0)}; monitor: ${pss} kB PSS`)
+  compare(starts, 'start against crun run', 'knarr, library', 'crun run', faster(3))
+  compare(starts, 'start against runc run', 'knarr, library', 'runc run', faster(6))
+  compare(starts, 'start against a bare C program', 'knarr, library', 'bare C program', atMost(2))
+  compare(execs, 'exec against crun exec', 'knarr, library exec', 'crun exec', faster(3))
+  compare(starts, 'command line against runc run', 'knarr oci run', 'runc run', atMost(2.5))
   printAim({ name: 'monitor', wanted: 'below 64 kB PSS', measured: `${pss} kB`, met: pss < 64 })
   printAim({
-    name: `growth after ${STARTS} starts`,
-    wanted: 'no descriptor, mount or cgroup, and under 32 MiB (garbage not yet collected)',
-    measured: `${growth.fds} descriptors, ${growth.mounts} mounts, ${groupsLeft} cgroups, ${(growth.rss / 2 ** 20).toFixed(1)} MiB`,
-    met: growth.fds <= 0 && growth.mounts <= 0 && groupsLeft === 0 && growth.rss < 32 << 20,
+    name: `growth over ${STARTS} starts`,
+    wanted: 'no descriptor, mount or cgroup, and under 1 MiB once garbage is collected',
+    measured: `${grown('descriptors')} descriptors, ${grown('mounts')} mounts, ${grown('groups')} cgroups, ${kib} KiB`,
+    met: grown('descriptors') <= 0 && grown('mounts') <= 0 && grown('groups') <= 0 && kib < 1024,
   })
 } finally {
+  plain.end()
+  withoutV2.end()
   for (const { id } of await runtime.list()) await runtime.delete(id, { force: true })
   runtime.close()
   await openCgroup(group).kill()
