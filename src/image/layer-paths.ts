@@ -13,9 +13,9 @@ export const diskPath = (path: string): string | Buffer => (/^[\x20-\x7e]*$/.tes
 /** A name for messages. */
 export const shownPath = (path: string): string => JSON.stringify(Buffer.from(path, 'latin1').toString('utf8').slice(0, 200))
 
-/** The components of a tar name; refuses absolute names, `..` and NUL. An empty list is the root itself. */
+/** The components of a tar name; refuses absolute names, `..` and NUL. An empty list is the root itself, which some builders call `/`. */
 export function componentsOf(path: string): readonly string[] {
-  if (path.startsWith('/')) throw new HostilePath(`${shownPath(path)} is an absolute path`)
+  if (path.startsWith('/') && path !== '/') throw new HostilePath(`${shownPath(path)} is an absolute path`)
   if (path.includes('\0')) throw new HostilePath(`${shownPath(path)} contains a NUL byte`)
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   if (parts.includes('..')) throw new HostilePath(`${shownPath(path)} climbs out of the layer`)

@@ -122,6 +122,15 @@ t.test('a silent node: NotReady after 40 s, tainted, emptied after 300 s, forgiv
   await until('running', async () => (await client.list(Pod, { namespace })).items.every((each) => each.status?.phase === 'Running'))
   t.ok((await told('node-1')).includes('RegisteredNode: Node node-1 event: Registered Node node-1 in Controller'))
 
+  const kubelet = await node('node-2')
+  const unready = (kubelet.status?.conditions ?? []).map((each) => (each.type === 'Ready' ? { ...each, status: 'False' } : each))
+  await client.updateStatus(Node, { ...kubelet, status: { ...kubelet.status, conditions: unready } })
+  await until('the taint', async () => (await node('node-2')).spec?.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready'))
+  await pass(1)
+  const other = await client.get(Pod, { namespace, name: 'other' })
+  t.equal(other.status?.conditions?.find((each) => each.type === 'Ready')?.status, 'True', 'a node that speaks speaks for its pods')
+  await client.updateStatus(Node, { ...(await node('node-2')), status: kubelet.status })
+
   nodes.silence('node-1')
   const seconds = await until('NotReady', async () => (await ready('node-1'))?.status === 'Unknown')
   t.ok(seconds > 29 && seconds <= 45, `after ${seconds} s: 40 s since its last lease`)

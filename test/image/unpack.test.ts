@@ -195,6 +195,20 @@ t.test('whiteouts and opaque folders take overlayfs form', { skip, timeout: 300_
   t.same(readdirSync(root).sort(), ['back', 'etc', 'own', 'var'])
 })
 
+t.test('the root of a layer may have an entry, under any of its names', { skip, timeout: 300_000 }, async (t) => {
+  for (const path of ['/', './', '.']) {
+    const { root } = await unpack(
+      folder(t),
+      makeTar([
+        { path, kind: '5', mode: 0o711 },
+        { path: 'file', data: 'x' },
+      ]),
+    )
+    t.equal(lstatSync(root).mode & 0o777, 0o711, path)
+    t.same(readdirSync(root), ['file'])
+  }
+})
+
 t.test('a layer cannot reach out of its folder', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const victim = join(home, 'victim')

@@ -106,7 +106,8 @@ function nodeLifecycle(): Controller {
       const metadata = { resourceVersion: node.metadata.resourceVersion }
       await client.patch(Node, nameOf(node), { metadata, spec: { taints } }, { type: 'merge' })
     }
-    if (nodeCondition(node, 'Ready') && !isNodeReady(node)) await markPods(context, node)
+    // A node that says itself that it is not ready also says how its pods are.
+    if (nodeCondition(node, 'Ready')?.status === 'Unknown') await markPods(context, node)
     const waits = [...(left > 0 ? [left + 1] : []), ...(typeof evict === 'number' ? [evict] : [])]
     return waits.length > 0 ? { requeueAfterMs: Math.min(...waits) } : undefined
   }
