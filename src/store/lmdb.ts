@@ -20,6 +20,7 @@ import {
   toKeyValue,
   type VersionRecord,
 } from './record.js'
+import { forgetUnfinished, isMostlyEmpty, shrink } from './shrink.js'
 import {
   CompactedError,
   FutureRevisionError,
@@ -69,21 +70,24 @@ const NOTHING = new Uint8Array(0)
 const TAIL = 4096
 const COMPACTION_STEP = 512
 
+const DATABASES = ['data', 'index', 'meta']
+
 const RESOURCE = { encoding: 'binary', cache: false } as const
 
 export async function openLmdbStore({ path, clock, verify = false }: LmdbStoreOptions): Promise<LmdbStore> {
   mkdirSync(path, { recursive: true, mode: 0o700 })
   const lock = await lockFolder(path)
   try {
-    // overlappingSync would resolve a put before its flush.
-    const root = open({
-      path: `${path}/data.mdb`,
-      overlappingSync: false,
-      maxDbs: 8,
-      mapSize: 2 ** 28,
-      permissions: 0o600,
-      ...RESOURCE,
-    } as never)
+    const file = `${path}/data.mdb`
+    const openFile = (): RootDatabase =>
+      // overlappingSync would resolve a put before its flush.
+      open({ path: file, overlappingSync: false, maxDbs: 8, mapSize: 2 ** 28, permissions: 0o600, ...RESOURCE } as never)
+    forgetUnfinished(file)
+    let root = openFile()
+    if (isMostlyEmpty(root, DATABASES)) {
+      await shrink(root, file)
+      root = openFile()
+    }
     const store = createLmdbStore(root, clock, lock)
     if (verify) store.verify()
     return store

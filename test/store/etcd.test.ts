@@ -1,23 +1,15 @@
 // The same contract against Debian's etcd.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemClock, systemRandom } from '../../src/lib/index.js'
 import { openEtcdStore, type StoreEvent } from '../../src/store/index.js'
 import { storeContract } from '../contract/store.js'
+import { freePort } from './free-port.js'
 
 const context = { clock: systemClock, random: systemRandom }
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 interface Etcd {
   readonly endpoint: string

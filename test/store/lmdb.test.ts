@@ -1,6 +1,6 @@
 // The LMDB store keeps what every store promises, and what only a store on this disk can.
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -141,6 +141,30 @@ void t.test('space of what was forgotten is used again', async (t) => {
   const late = await rounds(60)
   t.ok(late < early * 2, `${early} bytes after 10 rounds, ${late} after 70`)
   await store.close()
+})
+
+void t.test('a file that is mostly empty is small again after a restart', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  let store = await openLmdbStore({ path, clock: systemClock })
+  await store.put('/kept', Buffer.from('1'))
+  const large = Buffer.alloc(200_000, 7)
+  await Promise.all(Array.from({ length: 150 }, (_, i) => store.put(`/large${i}`, large)))
+  for (let i = 0; i < 150; i++) await store.delete(`/large${i}`)
+  await store.put('/kept', Buffer.from('2'))
+  const revision = await store.revision()
+  await store.compact(revision - 1)
+  const size = (): number => statSync(`${path}/data.mdb`).size
+  const before = size()
+  await store.close()
+  writeFileSync(`${path}/data.mdb.shrunk`, 'cut off') // by a crash of an earlier start
+  store = await openLmdbStore({ path, clock: systemClock, verify: true })
+  t.ok(before > 25e6 && size() < 2e6, `${before} bytes before, ${size()} after`)
+  t.equal(await store.revision(), revision, 'no revision goes back')
+  t.equal((await store.get('/kept', { revision: revision - 1 })).kv?.value.toString(), '1', 'history is kept')
+  t.ok((await store.put('/kept', Buffer.from('3'), { expect: revision })).ok)
+  await store.close()
+  t.notOk(existsSync(`${path}/data.mdb.shrunk`))
 })
 
 void t.test('a damaged record is found', async (t) => {
