@@ -1,7 +1,7 @@
 // A served API: certificates of its own authority, a port of its own, a kubeconfig.
 import { writeFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import { type ApiServerOptions, type Serving, serve } from '../../src/controlplane/apiserver/index.js'
+import { type ApiServerOptions, type ServeOptions, type Serving, serve } from '../../src/controlplane/apiserver/index.js'
 import { silentLog, systemClock, systemRandom } from '../../src/lib/index.js'
 import { createCa, issue, type KeyPair, kubeconfig, writeKubeconfig } from '../../src/pki/index.js'
 import { startServer, type TestServer } from './harness.js'
@@ -20,7 +20,11 @@ export interface Served extends TestServer {
   certificateFor(user: string, groups?: readonly string[]): Promise<KeyPair>
 }
 
-export async function serveApi(t: Pick<Test, 'teardown'>, options: Partial<ApiServerOptions> = {}): Promise<Served> {
+export async function serveApi(
+  t: Pick<Test, 'teardown'>,
+  options: Partial<ApiServerOptions> = {},
+  connections: Pick<ServeOptions, 'idleMs' | 'maxConnections'> = {},
+): Promise<Served> {
   const ca = await createCa('test-ca', context)
   const server = await issue(
     ca,
@@ -30,7 +34,7 @@ export async function serveApi(t: Pick<Test, 'teardown'>, options: Partial<ApiSe
   const certificateFor = (user: string, groups: readonly string[] = []): Promise<KeyPair> =>
     issue(ca, { subject: { commonName: user, organizations: groups }, usages: ['client auth'] }, context)
   const api = await startServer(t, { clientCa: ca.cert, ...options })
-  const serving = await serve(api, { host: '127.0.0.1', port: 0, cert: server.cert, key: server.key, log: silentLog })
+  const serving = await serve(api, { host: '127.0.0.1', port: 0, cert: server.cert, key: server.key, log: silentLog, ...connections })
   t.teardown(() => serving.close())
   const url = `https://127.0.0.1:${serving.port}`
   const configFor = async (user: string, groups: readonly string[] = []): Promise<string> => {

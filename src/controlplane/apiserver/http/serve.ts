@@ -39,6 +39,7 @@ export interface Serving {
 
 /** A receiver that leaves this much unread is cut off. */
 const MOST_UNREAD = 32 * 1024 * 1024
+const HANDSHAKE_MS = 20_000
 const HEADERS_MS = 30_000
 const IDLE_MS = 5 * 60_000
 
@@ -150,10 +151,11 @@ export async function serve(api: ApiServer, options: ServeOptions): Promise<Serv
     maxSessionMemory: 100,
     settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
     maxHeaderListPairs: 256,
-    handshakeTimeout: 20_000,
+    handshakeTimeout: Math.min(HANDSHAKE_MS, idleMs),
+    ...{ connectionsCheckingInterval: Math.min(HEADERS_MS, idleMs) }, // of HTTP/1.1, unknown to the types
   })
   const http1 = server as unknown as { headersTimeout: number; requestTimeout: number; keepAliveTimeout: number }
-  http1.headersTimeout = HEADERS_MS
+  http1.headersTimeout = Math.min(HEADERS_MS, idleMs)
   http1.requestTimeout = 0 // watches and exec last
   http1.keepAliveTimeout = idleMs
   server.maxConnections = options.maxConnections ?? 20_000
