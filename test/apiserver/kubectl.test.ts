@@ -11,8 +11,13 @@ t.setTimeout(300_000)
 
 const FOLDERS = ['/usr/lib/google-cloud-sdk/bin', '/usr/bin', '/usr/local/bin']
 
+interface Found {
+  readonly version: string
+  readonly path: string
+}
+
 /** `kubectl.1.27` and so on; plain `kubectl` where there is nothing else. */
-function kubectls(): { readonly version: string; readonly path: string }[] {
+function kubectls(): Found[] {
   const found = FOLDERS.filter((folder) => existsSync(folder)).flatMap((folder) =>
     readdirSync(folder)
       .filter((name) => /^kubectl(\.1\.\d+)?$/.test(name))
@@ -34,13 +39,13 @@ interface Result {
 type Kubectl = (...words: string[]) => Promise<Result>
 
 const kubectlOf =
-  (path: string, config: string, namespace: string): Kubectl =>
+  (path: string, config: string, namespace: string, more: Readonly<Record<string, string>> = {}): Kubectl =>
   (...words) =>
     new Promise((resolve) => {
       const child = execFile(
         path,
         ['--kubeconfig', config, '-n', namespace, ...words],
-        { timeout: 60_000, env: { ...process.env, HOME: '/nonexistent' } },
+        { timeout: 60_000, env: { ...process.env, HOME: '/nonexistent', ...more } },
         (error, stdout, stderr) =>
           resolve({ code: error ? (typeof error.code === 'number' ? error.code : 1) : 0, out: stdout, err: stderr }),
       )
@@ -121,6 +126,62 @@ async function basics(t: Test, kubectl: Kubectl, api: Served, version: string, n
   t.match(gone.err, /Error from server \(NotFound\): pods "one" not found/)
 }
 
+/** Changing what is there: on the client's side, on the server's, by hand in an editor. */
+async function changes(t: Test, path: string, api: Served, version: string): Promise<void> {
+  const namespace = `changes${version.replaceAll('.', '-')}`
+  await api.ask('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
+  const kubectl = kubectlOf(path, api.kubeconfig, namespace)
+  const run = async (words: string[], pattern: RegExp, code = 0): Promise<Result> => {
+    const result = await kubectl(...words)
+    t.equal(result.code, code, `${words.join(' ')}: ${result.out}${result.err}`)
+    t.match(`${result.out}${result.err}`, pattern, words.join(' '))
+    return result
+  }
+  const edit = (script: string, ...words: string[]): Promise<Result> =>
+    kubectlOf(path, api.kubeconfig, namespace, { KUBE_EDITOR: `sed -i ${script}` })(...words)
+  const live = async () => (await api.ask('GET', `/apis/apps/v1/namespaces/${namespace}/deployments/web`)).body
+  const file = join(api.path, `changes-${version}.yaml`)
+  writeFileSync(file, DEPLOYMENT)
+  await run(['apply', '-f', file], /created/)
+  writeFileSync(file, DEPLOYMENT.replace('nginx:1', 'nginx:2'))
+  const difference = await run(['diff', '-f', file], /^\+ +- image: nginx:2|^\+ +image: nginx:2/m, 1)
+  t.match(difference.out, /^- +(- )?image: nginx:1/m)
+  await run(['replace', '-f', file], /replaced/)
+  t.match((await edit('s/replicas:.2/replicas:\\ 3/', 'edit', 'deployment', 'web')).out, /edited/)
+  t.equal((await live()).spec.replicas, 3)
+  t.match((await edit('s/replicas:.3/replicas:\\ x/', 'edit', 'deployment', 'web')).err, /deployments\.apps "web" is invalid/)
+  t.match(
+    (await edit('s/nothing/x/', 'edit', 'deployment', 'web')).out + (await edit('s/no/no/', 'edit', 'deployment', 'web')).err,
+    /no changes made/,
+  )
+  const stale = join(api.path, `stale-${version}.yaml`)
+  writeFileSync(stale, JSON.stringify({ ...(await live()), apiVersion: 'apps/v1', kind: 'Deployment' }))
+  await run(['annotate', 'deployment', 'web', 'a=b'], /annotated?/)
+  await run(['replace', '-f', stale], /Conflict.*the object has been modified/, 1)
+  await run(['replace', '--force', '-f', file], /replaced/)
+  // From the client's side to the server's: the fields go over without a conflict, even with a change.
+  await run(['apply', '-f', file], /configured|unchanged/)
+  writeFileSync(file, DEPLOYMENT.replace('nginx:1', 'nginx:3').replace('app: web}\nspec', 'app: web, more: x}\nspec'))
+  await run(['apply', '--server-side', '-f', file], /serverside-applied/)
+  t.equal((await live()).spec.template.spec.containers[0].image, 'nginx:3')
+  const managers = (await live()).metadata.managedFields.map(({ manager, operation }: Record<string, string>) => `${manager} ${operation}`)
+  t.ok(managers.includes('kubectl Apply'))
+  await run(['apply', '--server-side', '--field-manager=other', '-f', stale.replace('stale', 'changes')], /serverside-applied/)
+  writeFileSync(file, DEPLOYMENT.replace('nginx:1', 'nginx:4'))
+  await run(
+    ['apply', '--server-side', '--field-manager=other', '-f', file],
+    /conflict.*with "kubectl"(.|\n)*containers\[name="web"\]\.image/,
+    1,
+  )
+  await run(['apply', '--server-side', '--field-manager=other', '--force-conflicts', '-f', file], /serverside-applied/)
+  const chatty = await run(['get', 'deployment', 'web', '--v=8'], /^web /m)
+  const statuses = [...chatty.err.matchAll(/Response(?: Status:|" status=")\s*"?(\d{3})|status="?(\d{3})/g)].map(
+    (match) => match[1] ?? match[2],
+  )
+  t.ok(statuses.length > 0 && statuses.every((status) => status === '200'), `--v=8: ${statuses.join(' ')}`)
+  t.notMatch(chatty.err, /[Ww]arning:|unable to|falling back/)
+}
+
 async function rest(t: Test, kubectl: Kubectl, api: Served, path: string): Promise<void> {
   const run = async (words: string[], pattern: RegExp, code = 0): Promise<Result> => {
     const result = await kubectl(...words)
@@ -193,6 +254,8 @@ else {
         await basics(t, kubectlOf(path, api.kubeconfig, namespace), api, version, namespace)
       })
     }
+    for (const { path, version } of new Set([found[0] as Found, found.at(-1) as Found]))
+      await t.test(`kubectl ${version} changes things`, { timeout: 120_000 }, async (t) => changes(t, path, api, version))
     const newest = found.at(-1)
     if (newest) {
       await t.test(`the newest, kubectl ${newest.version}, does the rest`, { timeout: 120_000 }, async (t) => {
