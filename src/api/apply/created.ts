@@ -5,47 +5,53 @@ import type { ObjectSchema, Schema } from '../schema/schema.js'
 import { serverOwned } from './managers.js'
 import { childOf, emptyObject, granular, itemsByStep, keyedList } from './typed.js'
 
-type Part = readonly [step: string, schema: Schema, value: Json]
+/** Most paths end in this; nobody changes what is in managedFields. */
+const LEAF: JsonObject = {}
 
-const byStep = ([a]: Part, [b]: Part): number => (a < b ? -1 : 1)
+const byStep = ([a]: readonly [string, Json], [b]: readonly [string, Json]): number => (a < b ? -1 : 1)
 
-/** The parts of a value under their steps, or nothing when the value is one whole. */
-function partsOf(schema: Schema, value: Json): readonly Part[] | undefined {
-  const parts: Part[] = []
-  if (keyedList(schema) && Array.isArray(value)) {
-    for (const [step, item] of itemsByStep(schema, value)) parts.push([step, schema.item, item])
-  } else if (granular(schema, value)) {
-    for (const name of Object.keys(value)) {
-      const field = value[name]
-      if (field !== undefined) parts.push([`f:${name}`, childOf(schema, name).schema, field])
-    }
-  } else return undefined
-  return parts.sort(byStep)
-}
+const namesOf = (value: JsonObject): string[] =>
+  Object.keys(value)
+    .filter((name) => value[name] !== undefined)
+    .sort()
+
+const fieldOf = (schema: Schema, name: string): Schema =>
+  (schema.type === 'object' && schema.fields.get(name)?.schema) || childOf(schema, name).schema
 
 /** All of a new value, the paths to its inner parts too. */
 function whole(schema: Schema, value: Json): JsonObject {
-  const parts = partsOf(schema, value)
-  const result: JsonObject = {}
-  if (!parts || parts.length === 0) return result
-  result['.'] = {}
-  for (const [step, of, part] of parts) setField(result, step, whole(of, part))
+  if (schema.type === 'scalar') return LEAF
+  if (keyedList(schema)) {
+    const items = Array.isArray(value) ? [...itemsByStep(schema, value)].sort(byStep) : []
+    if (items.length === 0) return LEAF
+    const result: JsonObject = { '.': LEAF }
+    for (const [step, item] of items) result[step] = whole(schema.item, item)
+    return result
+  }
+  if (!granular(schema, value)) return LEAF
+  const names = namesOf(value)
+  if (names.length === 0) return LEAF
+  const result: JsonObject = { '.': LEAF }
+  for (const name of names) result[`f:${name}`] = whole(fieldOf(schema, name), value[name] as Json)
   return result
 }
 
 /** What differs from what every object of the kind holds before anybody wrote to it. */
 function beyond(schema: Schema, before: Json | undefined, value: Json): JsonObject | undefined {
   if (before === undefined) return whole(schema, value)
-  if (value === null) return isObject(before) && Object.keys(before).length === 0 ? {} : undefined
-  const parts = partsOf(schema, value)
-  if (!parts) return equalJson(before, value) ? undefined : {}
-  if (parts.length === 0) return before === null && isObject(value) ? {} : undefined
+  if (value === null) return isObject(before) && Object.keys(before).length === 0 ? LEAF : undefined
   const result: JsonObject = {}
-  for (const [step, of, part] of parts) {
-    const empty = isObject(before) ? getField(before, step.slice(2)) : undefined
-    const fields = beyond(of, empty, part)
-    if (fields) setField(result, step, fields)
-  }
+  if (keyedList(schema) && Array.isArray(value)) {
+    for (const [step, item] of [...itemsByStep(schema, value)].sort(byStep)) result[step] = whole(schema.item, item)
+  } else if (granular(schema, value)) {
+    const names = namesOf(value)
+    if (names.length === 0) return before === null ? LEAF : undefined
+    for (const name of names) {
+      const empty = isObject(before) ? getField(before, name) : undefined
+      const fields = beyond(fieldOf(schema, name), empty, value[name] as Json)
+      if (fields) result[`f:${name}`] = fields
+    }
+  } else return equalJson(before, value) ? undefined : LEAF
   return Object.keys(result).length > 0 ? result : undefined
 }
 

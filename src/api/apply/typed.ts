@@ -42,6 +42,11 @@ export const granular = (schema: Schema, value: Json | undefined): value is Json
 export function itemStep(list: ListSchema, item: Json): string | undefined {
   if (list.listType === 'set') return typeof item === 'object' && item !== null ? undefined : `v:${JSON.stringify(item)}`
   if (!isObject(item)) return undefined
+  const [only, more] = list.keys
+  if (only !== undefined && more === undefined) {
+    const value = getField(item, only) ?? list.keyDefaults[only]
+    return value === undefined || value === null ? undefined : `k:{${JSON.stringify(only)}:${JSON.stringify(value)}}`
+  }
   const keys: JsonObject = {}
   for (const key of [...list.keys].sort()) {
     const value = getField(item, key) ?? list.keyDefaults[key]
