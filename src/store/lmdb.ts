@@ -188,6 +188,17 @@ function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Pr
     for (const { acknowledged } of done) acknowledged.resolve()
   }
 
+  /** Once for all that one flush made durable: watchers hear of them together. */
+  let settling = false
+  const settleSoon = (): void => {
+    if (settling) return
+    settling = true
+    queueMicrotask(() => {
+      settling = false
+      settle()
+    })
+  }
+
   /** Everything given out so far is durable when this resolves: a refusal must not rest on what a crash could undo. */
   const drained = async (): Promise<void> => {
     await queue.at(-1)?.acknowledged.promise
@@ -231,7 +242,7 @@ function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Pr
       .then(
         () => {
           pending.durable = true
-          settle()
+          settleSoon()
         },
         (error) => fail(asError(error)),
       )

@@ -14,5 +14,5 @@ export function pooledRandom(source: Random): Random {
     at += length
     return page.subarray(at - length, at)
   }
-  return { next: () => take(6).readUIntBE(0, 6) / 2 ** 48, bytes: (length) => Uint8Array.from(take(length)) }
+  return { next: () => take(6).readUIntBE(0, 6) / 2 ** 48, bytes: (length) => new Uint8Array(take(length)) }
 }
