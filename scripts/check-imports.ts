@@ -39,7 +39,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'controlplane/scheduler',
     'controlplane/controllers',
   ],
-  cli: ['lib', 'api', 'client', 'cluster'],
+  cli: ['lib', 'api', 'client', 'runtime', 'cluster'],
 }
 
 /** Packages that belong to one folder. */

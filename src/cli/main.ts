@@ -1,7 +1,7 @@
 // `knarr`: finds the command, runs it, turns its end into an exit code.
 import { readFileSync } from 'node:fs'
 import { commands } from '../cluster/commands.js'
-import { explain, UsageError } from '../lib/index.js'
+import { runCommand } from './run.js'
 
 const version = (): string =>
   (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
@@ -35,33 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`knarr: unknown command "${name}"; 'knarr help' lists them\n`)
     return 1
   }
-  const abort = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(new Error(`received ${signal}`)))
-  // Timers of our clocks do not keep a process alive; a command that waits for one must not end early.
-  const alive = setInterval(() => {}, 2 ** 30)
-  try {
-    const command = await entry.load()
-    return await command.run(rest, {
-      // Made at their first use: each costs as much as a container's start.
-      get stdin() {
-        return process.stdin
-      },
-      get stdout() {
-        return process.stdout
-      },
-      get stderr() {
-        return process.stderr
-      },
-      env: process.env,
-      signal: abort.signal,
-    })
-  } catch (error) {
-    process.stderr.write(`knarr ${name}: ${explain(error)}\n`)
-    if (!(error instanceof UsageError) && process.env.KNARR_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-    return 1
-  } finally {
-    clearInterval(alive)
-  }
+  return runCommand(name, entry.load, rest)
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -41,6 +41,8 @@ export interface RuntimeOptions {
 
 /** What this process holds open for a container. */
 interface Watched {
+  /** Written once, so that what was read is as good as what is on disk. */
+  readonly state: StateFile
   /** Resolves when the monitor wrote the exit status down and ended, or died. */
   readonly ended: Promise<void>
   report?: ReportReader
@@ -92,7 +94,7 @@ export class Containers implements Runtime {
       const { state, launched, report, keeper } = await createContainer(options, this.context())
       // The monitor has its own.
       if (keeper !== undefined) closeSync(keeper)
-      this.watch(options.id, launched.pidfd, launched.pid, report)
+      this.watch(state, launched.pidfd, launched.pid, report)
       this.emit({ type: 'created', id: options.id, at: this.clock.now() })
       return this.stateOf(state)
     })
@@ -100,15 +102,14 @@ export class Containers implements Runtime {
 
   start(id: string): Promise<void> {
     return this.lock(id, async () => {
-      const state = this.files.read(id)
-      const { status } = this.stateOf(state)
+      const state = this.read(id)
+      const { status, pid } = this.stateOf(state)
       if (status !== 'created') throw new RuntimeError('WrongStatus', `cannot start a container in the ${status} state: ${id}`)
       const watched = this.watched.get(id)
       const report = watched?.report ?? new ReportReader(this.files.openReport(id), (address) => state.lateSteps[address])
       // Ours from here on: the container may end, and its watch with it, while we still read.
       if (watched) delete watched.report
       try {
-        const pid = this.files.pids(id)?.first
         const context = { spec: state.spec, clock: this.clock }
         await runHooks('startContainer', { ...context, state: hookState(state, 'created', pid) }).catch((error: unknown) => {
           if (pid !== undefined) process.kill(pid, 'SIGKILL')
@@ -127,7 +128,7 @@ export class Containers implements Runtime {
       } finally {
         report.close()
       }
-      await this.softHooks('poststart', state, hookState(state, 'running', this.files.pids(id)?.first))
+      await this.softHooks('poststart', state, hookState(state, 'running', pid))
       this.emit({ type: 'started', id, at: this.clock.now() })
     })
   }
@@ -183,11 +184,11 @@ export class Containers implements Runtime {
   }
 
   async wait(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<ExitStatus> {
-    const state = this.files.read(id)
+    const state = this.read(id)
     for (;;) {
       const exit = this.exitOf(state)
       if (exit) return exit
-      const watched = this.watched.get(id) ?? this.adopt(id)
+      const watched = this.watched.get(id) ?? this.adopt(state)
       if (!watched) {
         const now = this.exitOf(state)
         if (now) return now
@@ -255,7 +256,7 @@ export class Containers implements Runtime {
       }
       const cgroup = openCgroup(state.cgroupPath)
       if (cgroup.exists() && (status !== 'stopped' || cgroup.processes().length > 0)) await cgroup.kill()
-      const watched = this.watched.get(id) ?? this.adopt(id)
+      const watched = this.watched.get(id) ?? this.adopt(state)
       if (watched) await this.untilEnded(watched)
       await cgroup.delete()
       this.forget(id)
@@ -341,19 +342,23 @@ export class Containers implements Runtime {
     }
   }
 
+  private read(id: string): StateFile {
+    return this.watched.get(id)?.state ?? this.files.read(id)
+  }
+
   private emit(event: RuntimeEvent): void {
     for (const listener of this.listeners) listener(event)
   }
 
   /** Follows a monitor: our own child, or one that an earlier daemon left. */
-  private watch(id: string, pidfd: number, monitor: number, report?: ReportReader): Watched {
+  private watch(state: StateFile, pidfd: number, monitor: number, report?: ReportReader): Watched {
     const { promise: ended, resolve } = deferred()
     let open = true
     const readable = watchReadable(pidfd, () => {
       stop()
       // One that an earlier daemon left is nobody's child of ours: that is fine too.
       reap(monitor)
-      this.stopped(id)
+      this.stopped(state)
       resolve()
     })
     const stop = (): void => {
@@ -363,25 +368,22 @@ export class Containers implements Runtime {
       closeSync(pidfd)
       watched.report?.close()
     }
-    const watched: Watched = { ended, waiters: 0, keepAlive: readable.keepAlive, stop, ...(report ? { report } : {}) }
-    this.watched.set(id, watched)
+    const watched: Watched = { state, ended, waiters: 0, keepAlive: readable.keepAlive, stop, ...(report ? { report } : {}) }
+    this.watched.set(state.id, watched)
     return watched
   }
 
-  private stopped(id: string): void {
+  private stopped(state: StateFile): void {
+    const { id } = state
     this.watched.delete(id)
-    let exit: ExitStatus | undefined
-    try {
-      exit = this.exitOf(this.files.read(id))
-    } catch (error) {
-      if (!(error instanceof RuntimeError && error.code === 'NotFound')) throw error
-    }
+    const exit = this.exitOf(state)
     if (exit?.oomKilled) this.emit({ type: 'oom', id, at: this.clock.now() })
     this.emit({ type: 'stopped', id, at: this.clock.now(), ...(exit ? { exit } : {}) })
   }
 
   /** A monitor that this process did not launch. Undefined when it is gone. */
-  private adopt(id: string): Watched | undefined {
+  private adopt(state: StateFile): Watched | undefined {
+    const { id } = state
     const pids = this.files.pids(id)
     if (!pids || !isMonitor(pids.monitor, id)) return undefined
     const pidfd = openPidfd(pids.monitor)
@@ -390,7 +392,7 @@ export class Containers implements Runtime {
       closeSync(pidfd)
       return undefined
     }
-    return this.watch(id, pidfd, pids.monitor)
+    return this.watch(state, pidfd, pids.monitor)
   }
 
   private async untilEnded(watched: Watched, signal?: AbortSignal): Promise<void> {

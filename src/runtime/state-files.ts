@@ -9,6 +9,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -162,8 +163,11 @@ export class StateFiles {
   }
 
   private bytes(id: string, name: string): Buffer | undefined {
+    const path = join(this.folder(id), name)
+    // Asked often before it is there: an error with its stack costs ten times as much as the question.
+    if (!existsSync(path)) return undefined
     try {
-      return readFileSync(join(this.folder(id), name))
+      return readFileSync(path)
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return undefined
       throw error
