@@ -12,9 +12,10 @@ import { noSuchMethod, type ResourceServices, type SpecialHandler, writeRequest 
 /** Pods remembered as on their way out, while the budget's controller has not seen them go. */
 const MOST_DISRUPTED = 2000
 
-const refused = (cause: string): ApiError =>
+/** Clients repeat by themselves what comes back with a time: only for what will change by itself. */
+const refused = (cause: string, retryAfterSeconds?: number): ApiError =>
   new ApiError('TooManyRequests', "Cannot evict pod as it would violate the pod's disruption budget.", {
-    details: { causes: [{ reason: 'DisruptionBudget', message: cause }], retryAfterSeconds: 10 },
+    details: { causes: [{ reason: 'DisruptionBudget', message: cause }], ...(retryAfterSeconds ? { retryAfterSeconds } : {}) },
   })
 
 const isReady = (pod: Pod): boolean => pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
@@ -35,11 +36,14 @@ export function spend(budget: PodDisruptionBudget, podName: string, now: string)
   const { metadata, status } = budget
   const { name } = metadata
   if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0))
-    throw refused(`The disruption budget ${name} is still being processed by the server.`)
+    throw refused(`The disruption budget ${name} is still being processed by the server.`, 10)
   const allowed = status?.disruptionsAllowed ?? 0
   if (!status || allowed < 0) throw new ApiError('Forbidden', `pdb disruptions allowed is negative`)
   if (Object.keys(status.disruptedPods ?? {}).length > MOST_DISRUPTED)
     throw new ApiError('Forbidden', 'DisruptedPods map too big - too many evictions not confirmed by PDB controller')
+  const failed = status.conditions?.find(({ type, reason }) => type === 'DisruptionAllowed' && reason === 'SyncFailed')
+  if (allowed === 0 && failed)
+    throw refused(`The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${failed.message}`)
   if (allowed === 0)
     throw refused(`The disruption budget ${name} needs ${status.desiredHealthy} healthy pods and has ${status.currentHealthy} currently`)
   return { ...budget, status: { ...status, disruptionsAllowed: allowed - 1, disruptedPods: { ...status.disruptedPods, [podName]: now } } }
