@@ -1,7 +1,8 @@
 // Tells people what happened to an object: Events, with repetitions counted instead of written again.
 import { Event, type ObjectReference, type Resource } from '../api/index.js'
-import { type Clock, isStatus, type Logger, nameSuffix, type Random, rfc3339 } from '../lib/index.js'
+import { ApiError, type Clock, isStatus, type Logger, nameSuffix, type Random, rfc3339, sleep } from '../lib/index.js'
 import type { Client } from './client.js'
+import { correlation, forgetOldest } from './event-correlation.js'
 
 export interface EventRecorderOptions {
   readonly client: Client
@@ -14,7 +15,7 @@ export interface EventRecorderOptions {
 }
 
 export interface EventRecorder {
-  /** Never throws and never waits: an event that cannot be written is logged and dropped. */
+  /** Never throws and never waits: an event that cannot be written is logged and dropped, a flood about one object cut off. */
   record(about: Resource | ObjectReference, type: 'Normal' | 'Warning', reason: string, message: string): void
   /** Resolves when everything recorded so far has been sent. */
   flush(): Promise<void>
@@ -27,8 +28,12 @@ interface Folded {
   count: number
 }
 
-/** Distinct events remembered for counting; the oldest are forgotten. */
-const REMEMBERED = 4096
+/** Events waiting to be written; what comes on top is dropped. */
+const WAITING = 1000
+const AT_ONCE = 8
+/** While the server cannot be reached: again after this, so many times. */
+const AGAIN_MS = 10_000
+const TRIES = 12
 
 /** The reference that stands for an object in events and owners. */
 export function referenceTo(object: Resource): ObjectReference {
@@ -38,7 +43,11 @@ export function referenceTo(object: Resource): ObjectReference {
 
 export function eventRecorder({ client, clock, random, log, component, host }: EventRecorderOptions): EventRecorder {
   const known = new Map<string, Folded>()
-  let queue: Promise<void> = Promise.resolve()
+  const correlate = correlation(clock)
+  /** The last write of each key: one follows the other. */
+  const writing = new Map<string, Promise<void>>()
+  const turns: (() => void)[] = []
+  let active = 0
 
   async function create(about: ObjectReference, type: string, reason: string, message: string, folded: Folded): Promise<void> {
     await client.create(Event, {
@@ -58,15 +67,15 @@ export function eventRecorder({ client, clock, random, log, component, host }: E
     })
   }
 
-  async function write(about: ObjectReference, type: string, reason: string, message: string): Promise<void> {
-    const key = [about.uid, about.kind, about.namespace, about.name, about.fieldPath, type, reason, message].join('\0')
+  async function write(key: string, about: ObjectReference, type: string, reason: string, message: string): Promise<void> {
     const now = clock.now()
     const before = known.get(key)
     if (before) {
-      before.count++
-      const patch = { count: before.count, lastTimestamp: rfc3339(now) }
+      const count = before.count + 1
+      const patch = { count, message, lastTimestamp: rfc3339(now) }
       try {
         await client.patch(Event, before, patch, { type: 'merge' })
+        before.count = count
         return
       } catch (error) {
         if (!isStatus(error, 'NotFound')) throw error
@@ -79,19 +88,50 @@ export function eventRecorder({ client, clock, random, log, component, host }: E
       firstTimestamp: rfc3339(now),
       count: 1,
     }
+    await create(about, type, reason, message, folded)
     known.delete(key)
     known.set(key, folded)
-    if (known.size > REMEMBERED) known.delete(known.keys().next().value as string)
-    await create(about, type, reason, message, folded)
+    forgetOldest(known)
+  }
+
+  async function insist(work: () => Promise<void>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work()
+      } catch (error) {
+        // An answer is an answer; only silence is worth another try.
+        if (error instanceof ApiError || tries >= TRIES) throw error
+        await sleep(clock, AGAIN_MS)
+      }
+    }
+  }
+
+  async function turn(work: () => Promise<void>): Promise<void> {
+    if (active >= AT_ONCE) await new Promise<void>((resolve) => turns.push(resolve))
+    active++
+    try {
+      await insist(work)
+    } finally {
+      active--
+      turns.shift()?.()
+    }
   }
 
   return {
-    record(about, type, reason, message) {
+    record(about, type, reason, text) {
       const reference = 'metadata' in about ? referenceTo(about) : about
-      queue = queue
-        .then(() => write(reference, type, reason, message))
+      const told = correlate(reference, type, reason, text)
+      if (!told || writing.size >= WAITING) return
+      const { key, message } = told
+      const after = writing.get(key) ?? Promise.resolve()
+      const mine = after
+        .then(() => turn(() => write(key, reference, type, reason, message)))
         .catch((error: unknown) => log.warn('event not written', { reason, object: reference.name, err: error }))
+        .then(() => {
+          if (writing.get(key) === mine) writing.delete(key)
+        })
+      writing.set(key, mine)
     },
-    flush: () => queue,
+    flush: async () => void (await Promise.all(writing.values())),
   }
 }

@@ -8,7 +8,9 @@ import {
   PersistentVolumeClaim,
   Pod,
   ReplicationController,
+  Secret,
   Service,
+  ServiceAccount,
   StatefulSet,
 } from '../../src/api/index.js'
 import { virtualPlane } from './virtual-plane.js'
@@ -157,6 +159,29 @@ t.test('endpoints written by hand are mirrored', async (t) => {
   await client.create(Endpoints, { apiVersion: 'v1', kind: 'Endpoints', metadata: skip, subsets: [subset(['10.1.0.9'])] })
   await pass(5)
   t.same((await client.list(EndpointSlice, { namespace, labelSelector: 'kubernetes.io/service-name=skipped' })).items, [])
+})
+
+t.test('a secret that asks for the token of an account gets it, and goes with the account', async (t) => {
+  const { client, until } = await virtualPlane(t, { start: START })
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'robot', namespace } } as const
+  const { uid } = (await client.create(ServiceAccount, account)).metadata
+  await client.create(Secret, {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/service-account-token',
+    metadata: { name: 'robot-token', namespace, annotations: { 'kubernetes.io/service-account.name': 'robot' } },
+  })
+  const secret = () => client.find(Secret, { namespace, name: 'robot-token' })
+  await until('a token', async () => (await secret())?.data?.token)
+  const found = await secret()
+  const text = (key: string) => Buffer.from(found?.data?.[key] ?? '', 'base64').toString('utf8')
+  t.equal(text('namespace'), namespace)
+  t.equal(text('ca.crt'), 'CA')
+  t.equal(found?.metadata.annotations?.['kubernetes.io/service-account.uid'], uid)
+  const claims = JSON.parse(Buffer.from(text('token').split('.')[1] ?? '', 'base64url').toString('utf8'))
+  t.match(claims, { sub: 'system:serviceaccount:default:robot', 'kubernetes.io': { secret: { name: 'robot-token' } } })
+  await client.delete(ServiceAccount, { namespace, name: 'robot' })
+  await until('gone with its account', async () => !(await secret()))
 })
 
 t.test('an owner of another namespace is none, and that is said', async (t) => {

@@ -232,6 +232,20 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     await client.delete(Pod, { name, namespace }, { gracePeriodSeconds: 0, preconditions: { uid } })
   }
 
+  /** Pods that others have said to be unready while their containers run: their node knows better, and says so. */
+  const contradicting = new Set<string>()
+  function contradict(pod: Pod, uid: string, key: string): void {
+    const ready = pod.status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True')
+    if (ready || pod.metadata.annotations?.[UNREADY] !== undefined || contradicting.has(uid)) return
+    contradicting.add(uid)
+    later(pod.spec?.nodeName ?? '', between(options.startMs ?? [10, 50]), async () => {
+      contradicting.delete(uid)
+      await inOrder(uid, async () => {
+        if (phases.get(uid) === 'running') await setStatus(uid, key, 'running')
+      })
+    })
+  }
+
   function onPod(pod: Pod): void {
     const node = pod.spec?.nodeName ?? ''
     const uid = pod.metadata.uid ?? ''
@@ -246,7 +260,7 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
       const ended = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
       phases.set(uid, ended ? 'ended' : 'starting')
       if (!ended) later(node, between(options.startMs ?? [10, 50]), () => start(uid, key))
-    }
+    } else if (phase === 'running') contradict(pod, uid, key)
   }
 
   async function register(name: string, index: number): Promise<void> {

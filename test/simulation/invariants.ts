@@ -29,7 +29,7 @@ export class Invariants {
   readonly undisturbed = new Set<string>()
   /** Label value of `app` to the number of pods that evictions must leave healthy. */
   readonly protectedApps = new Map<string, number>()
-  /** Which object a revision of the store wrote. */
+  /** Which object a revision of the store wrote or deleted. */
   readonly #written = new Map<number, string>()
   /** What a person was told is done, by kind and name: the newest word on each. */
   readonly #acknowledged = new Map<string, Readonly<Record<string, unknown>>>()
@@ -49,7 +49,8 @@ export class Invariants {
     if (!bytes || bytes.length === 0 || bytes[0] !== 0x7b) return
     const object = JSON.parse(Buffer.from(bytes).toString('utf8')) as Resource
     if (!object.kind) return
-    if (event.type === 'put') this.#written.set(event.kv.modRevision, object.metadata.uid ?? '')
+    // A patch that takes the last finalizer away is answered with the revision of the deletion.
+    this.#written.set(event.kv.modRevision, object.metadata.uid ?? '')
     const map = this.#byKind.get(object.kind) ?? new Map<string, Resource>()
     this.#byKind.set(object.kind, map)
     if (event.type === 'put') map.set(event.kv.key, object)

@@ -48,7 +48,8 @@ interface Actor {
 }
 
 /** Controllers of kinds that no life has anything of: they would only list them again and again. */
-const IDLE = /^(csr|nodeipam|token-cleaner|clusterrole-aggregation|persistentvolume|pv|local-path|ephemeral|cronjob|replication$)/
+const IDLE =
+  /^(csr|serviceaccount-token|nodeipam|token-cleaner|clusterrole-aggregation|persistentvolume|pv|local-path|ephemeral|cronjob|replication$)/
 
 /** The groups that a life has to do with; the rest would only be listed again and again. */
 const GROUPS = ['apps', 'batch', 'policy', 'discovery.k8s.io', 'apiextensions.k8s.io']
@@ -292,9 +293,12 @@ function budgetPlot({ create, deeds, random, invariants }: Plot): void {
 }
 
 /** A Deployment whose pods are shot at, and that is deleted in one way or another. */
-function chaosPlot({ create, deeds, image, patch, random }: Plot): void {
-  const make: Deed = (user) =>
-    user
+function chaosPlot({ create, deeds, image, patch, random, invariants }: Plot): void {
+  /** What was wished for before does not outlive the object. */
+  const forget = (): void => invariants.onChange('Deployment', 'shop', undefined)
+  const make: Deed = (user) => {
+    forget()
+    return user
       .create(Deployment, {
         apiVersion: 'apps/v1',
         kind: 'Deployment',
@@ -307,6 +311,7 @@ function chaosPlot({ create, deeds, image, patch, random }: Plot): void {
         },
       })
       .then(() => {})
+  }
   create.push(make)
   deeds.push(
     (user, r) => patch(Deployment, 'shop', image())(user, r),
@@ -320,10 +325,12 @@ function chaosPlot({ create, deeds, image, patch, random }: Plot): void {
       const stray = items[0]
       if (stray) await user.patch(Pod, stray.metadata, { metadata: { labels: { app: `stray-${randomInt(r, 99)}` } } }, { type: 'merge' })
     },
-    (user, r) =>
-      user
+    (user, r) => {
+      forget()
+      return user
         .delete(Deployment, { namespace, name: 'shop' }, { propagationPolicy: pick(r, ['Background', 'Foreground', 'Orphan'] as const) })
-        .then(() => {}),
+        .then(() => {})
+    },
     make,
   )
 }

@@ -137,8 +137,8 @@ export function cachedClient(client: Client, cache: ClusterCache): CachedClient 
     discover: () => discoverKinds(client),
     subresource: (kind, name, subresource, body, method = 'POST') =>
       write(kind, async () => {
-        if (method === 'POST') await client.createSubresource(kind, name, subresource, body)
-        else seen(kind, (await client.update(kind, body as Resource, { subresource })) as never)
+        if (method === 'POST') return client.createSubresource<unknown, unknown>(kind, name, subresource, body)
+        return seen(kind, (await client.update(kind, body as Resource, { subresource })) as never)
       }),
     async settle() {
       // Who comes while another is asking waits for the answer too.

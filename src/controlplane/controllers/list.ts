@@ -6,6 +6,7 @@ import { makeGarbageCollector } from './cluster/garbage-collector.js'
 import { namespace } from './cluster/namespace.js'
 import { rootCa } from './cluster/root-ca.js'
 import { serviceAccount } from './cluster/service-account.js'
+import { tokenSecrets } from './cluster/token-secrets.js'
 import { nodeIpam } from './nodes/node-ipam.js'
 import { makeNodeLifecycle } from './nodes/node-lifecycle.js'
 import { podGarbage } from './nodes/pod-garbage.js'
@@ -30,6 +31,7 @@ import { ttlAfterFinished } from './workloads/ttl-after-finished.js'
 
 export const controllers = (): readonly Controller[] => [
   serviceAccount,
+  tokenSecrets,
   rootCa,
   namespace,
   makeGarbageCollector(),

@@ -39,14 +39,14 @@ export interface Writer {
   listNow<T extends Resource>(kind: Kind<T>, namespace?: string): Promise<readonly T[]>
   /** The kinds that the server serves now and that can be listed, watched and deleted. */
   discover(): Promise<readonly Kind[]>
-  /** A subresource that is not the object itself: `eviction`, `binding`, `finalize`. */
+  /** A subresource that is not the object itself (`eviction`, `token`, `finalize`), with its answer. */
   subresource<T extends Resource>(
     kind: Kind<T>,
     name: ObjectName,
     subresource: string,
     body: unknown,
     method?: 'POST' | 'PUT',
-  ): Promise<void>
+  ): Promise<unknown>
 }
 
 /** A copy of the cluster's objects, fed by watches and by our own writes. Objects are shared: never change one. */

@@ -55,8 +55,8 @@ export interface PlacerOptions {
 
 export interface Placer {
   place(pod: PodInfo, nominated?: readonly Nominated[]): Placement
-  /** All filters on one node as it is now; undefined when the pod fits. */
-  check(pod: PodInfo, slot: number): readonly Rejection[] | undefined
+  /** All filters on single nodes as they are when they are asked; undefined when the pod fits. */
+  checker(pod: PodInfo): (slot: number) => readonly Rejection[] | undefined
 }
 
 /** A pod for which room was made on a node that it has not taken yet. */
@@ -174,18 +174,17 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
     return undefined
   }
 
-  function check(pod: PodInfo, slot: number): readonly Rejection[] | undefined {
-    const node = state.infos[slot]
+  function checker(pod: PodInfo): (slot: number) => readonly Rejection[] | undefined {
     const input = { pod, state, volumes }
-    if (!node?.node) return [{ plugin: 'NodeName', reason: 'node(s) are gone', final: true }]
-    for (const plugin of profile.filter) {
-      const answer = plugin.prepare?.(input)
-      if (!answer) continue
-      if ('reject' in answer) return [answer.reject]
-      const rejected = answer.filter?.(slot, node)
-      if (rejected) return rejected
+    // What depends on one node alone holds for as long as the state's columns do; the rest is worked out anew for each question.
+    const local = localPlugins.map((plugin) => plugin.prepare?.(input))
+    return (slot) => {
+      const node = state.infos[slot]
+      if (!node?.node) return [{ plugin: 'NodeName', reason: 'node(s) are gone', final: true }]
+      const ask = (prepared: Answer): readonly Rejection[] | undefined =>
+        prepared && ('reject' in prepared ? [prepared.reject] : prepared.filter?.(slot, node))
+      return firstOf(local, ask) ?? firstOf(globalPlugins, (plugin) => ask(plugin.prepare?.(input)))
     }
-    return undefined
   }
 
   /** Nodes on which room was made for someone at least as important count that pod as there. */
@@ -196,11 +195,12 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
       if (other.pod.key === pod.key || other.pod.priority < pod.priority || state.pods.has(other.pod.key)) continue
       byNode.set(other.nodeName, [...(byNode.get(other.nodeName) ?? []), other.pod])
     }
+    const check = byNode.size > 0 ? checker(pod) : () => undefined
     for (const [name, pods] of byNode) {
       const slot = state.slots.get(name)
       if (slot === undefined) continue
       for (const other of pods) state.addPod(other, name)
-      const rejected = check(pod, slot)
+      const rejected = check(slot)
       for (const other of pods) state.removePod(other.key)
       if (rejected) held.set(slot, rejected)
     }
@@ -296,7 +296,7 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
     const held = nominated.length > 0 ? heldBack(pod, nominated) : none
     const own = nominated.find((each) => each.pod.key === pod.key)
     const ownSlot = own ? state.slots.get(own.nodeName) : undefined
-    if (ownSlot !== undefined && !held.has(ownSlot) && !check(pod, ownSlot)) return { nodeName: own?.nodeName ?? '', slot: ownSlot }
+    if (ownSlot !== undefined && !held.has(ownSlot) && !checker(pod)(ownSlot)) return { nodeName: own?.nodeName ?? '', slot: ownSlot }
     let slot: number
     if (raws.length === 0 && shared.raws.length === 0) slot = highest(shared, filters, held)
     else {
@@ -312,7 +312,18 @@ export function placer({ state, profile, volumes, random }: PlacerOptions): Plac
     return node ? { nodeName: node.name, slot } : { failed: diagnose(shared, filters, held) }
   }
 
-  return { place, check }
+  return { place, checker }
+}
+
+type Answer = ReturnType<NonNullable<Plugin['prepare']>>
+
+/** The first answer that is one. */
+function firstOf<T, R>(items: readonly T[], ask: (item: T) => R | undefined): R | undefined {
+  for (const item of items) {
+    const answer = ask(item)
+    if (answer !== undefined) return answer
+  }
+  return undefined
 }
 
 const none: ReadonlyMap<number, readonly Rejection[]> = new Map()

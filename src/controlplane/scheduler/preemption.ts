@@ -56,7 +56,7 @@ export function splitByBudget(
 }
 
 /** Who has to leave this node; undefined when that would not help. The state is as before afterwards. */
-function victimsOn(slot: number, { pod, state, placer, budgets }: PreemptionInput): Victims | undefined {
+function victimsOn(slot: number, { pod, state, budgets }: PreemptionInput, check: ReturnType<Placer['checker']>): Victims | undefined {
   const node = state.infos[slot]
   if (!node?.node) return undefined
   const lower = [...node.pods.values()].filter((other) => other.priority < pod.priority)
@@ -65,7 +65,7 @@ function victimsOn(slot: number, { pod, state, placer, budgets }: PreemptionInpu
   const stay: PodInfo[] = []
   const leave: PodInfo[] = []
   let violations = 0
-  const fits = !placer.check(pod, slot)
+  const fits = !check(slot)
   if (fits) {
     const { violating, free } = splitByBudget([...lower].sort(byImportance), budgets)
     // Back in, most important first, as long as the pod still fits.
@@ -75,7 +75,7 @@ function victimsOn(slot: number, { pod, state, placer, budgets }: PreemptionInpu
     ] as const) {
       for (const other of group) {
         state.addPod(other, node.name)
-        if (!placer.check(pod, slot)) stay.push(other)
+        if (!check(slot)) stay.push(other)
         else {
           state.removePod(other.key)
           leave.push(other)
@@ -114,11 +114,12 @@ export function planPreemption(input: PreemptionInput): Preemption {
   if (leaving) return { message: 'preemption: not eligible due to a terminating pod on the nominated node.' }
   const { helpable } = diagnosis
   const start = helpable.length > 0 ? randomInt(random, helpable.length) : 0
+  const check = input.placer.checker(pod)
   let best: Victims | undefined
   let found = 0
   for (let offset = 0; offset < helpable.length && found < CANDIDATES; offset++) {
     const slot = helpable[(start + offset) % helpable.length] as number
-    const victims = victimsOn(slot, input)
+    const victims = victimsOn(slot, input, check)
     if (!victims) continue
     found++
     if (!best || betterVictims(victims, best) < 0) best = victims

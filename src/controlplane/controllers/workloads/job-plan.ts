@@ -9,6 +9,7 @@ import {
   finishedAt,
   hasFailed,
   indexFailures,
+  indexIgnored,
   indexOf,
   isIndexed,
   isPerIndex,
@@ -309,12 +310,13 @@ function planIndexes({ job, pods, now }: JobInput, counts: Counts, staying: read
       continue
     }
     const failed = pods.filter((pod) => indexOf(pod) === index && hasFailed(job, pod))
-    const last = failed.sort((a, b) => indexFailures(b) - indexFailures(a))[0]
+    const last = failed.sort((a, b) => indexFailures(b) + indexIgnored(b) - indexFailures(a) - indexIgnored(a))[0]
     const ignored = last !== undefined && failureAction(job, last).action === 'Ignore'
     const failures = last ? indexFailures(last) + (ignored ? 0 : 1) : 0
-    const left = last ? finishedAt(last, now) + jobBackoff(Math.max(1, failures)) - now : 0
+    const ignores = last ? indexIgnored(last) + (ignored ? 1 : 0) : 0
+    const left = last ? finishedAt(last, now) + jobBackoff(failures + ignores) - now : 0
     if (left > 0) wait = Math.min(wait ?? left, left)
-    else create.push({ index, failures })
+    else create.push({ index, failures, ignored: ignores })
   }
   return { create, wait }
 }

@@ -20,6 +20,9 @@ export function indexOf(pod: Pod): number | undefined {
 
 export const indexFailures = (pod: Pod): number => Number(pod.metadata.annotations?.[INDEX_FAILURES] ?? 0) || 0
 
+/** Failures of its index that the Job's policy did not count. */
+export const indexIgnored = (pod: Pod): number => Number(pod.metadata.annotations?.[INDEX_IGNORED] ?? 0) || 0
+
 /** A pod that is on its way out will not succeed any more; whether that already counts as failure is the Job's choice. */
 export function hasFailed(job: Job, pod: Pod): boolean {
   if (pod.status?.phase === 'Failed') return true
