@@ -214,8 +214,8 @@ void t.test('watch: the list inside the watch, bookmarks, time-outs', async (t) 
   t.same(types, ['ADDED', 'ADDED', 'BOOKMARK'], 'ends cleanly when its time is over')
 })
 
-void t.test('watch: too old is 410', async (t) => {
-  const { ask, store } = await startServer(t)
+void t.test('watch: too old is 410, said inside the watch', async (t) => {
+  const { ask, watch, store } = await startServer(t)
   const { body } = await ask('POST', maps, configMap('a'))
   for (let i = 0; i < 5; i++) await ask('PATCH', `${maps}/a`, { data: { i: String(i) } })
   await store.compact(await store.revision())
@@ -227,8 +227,8 @@ void t.test('watch: too old is 410', async (t) => {
         JSON.stringify({ kind: 'ConfigMap', apiVersion: 'v1', metadata: { name: 'b', namespace: 'default' }, data: { i: String(i) } }),
       ),
     )
-  const old = await ask('GET', `${maps}?watch=1&resourceVersion=${body.metadata.resourceVersion}`)
-  t.match(old, { status: 410, body: { reason: 'Expired', message: /^too old resource version: / } })
+  const [old] = await watch(`${maps}?watch=1&resourceVersion=${body.metadata.resourceVersion}`, 1)
+  t.match(old, { type: 'ERROR', object: { code: 410, reason: 'Expired', message: /^too old resource version: / } })
 })
 
 void t.test('a receiver that does not read is cut off', async (t) => {

@@ -87,6 +87,16 @@ void t.test('configurations that do not fit, or say a thing twice', async (t) =>
   })
 })
 
+void t.test('who makes an object does not own its status', async (t) => {
+  const { ask } = await startServer(t)
+  await ask('POST', '/api/v1/namespaces', { metadata: { name: 'n' } })
+  const { body } = await ask('GET', '/api/v1/namespaces/n')
+  t.equal(body.status.phase, 'Active')
+  t.notMatch(JSON.stringify(body.metadata.managedFields), /f:status/)
+  const status = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'n' }, status: { phase: 'Terminating' } }
+  t.equal((await ask('PATCH', '/api/v1/namespaces/n/status?fieldManager=other', status, APPLY)).status, 200, 'no conflict')
+})
+
 void t.test('methods, versions', async (t) => {
   const { ask } = await startServer(t)
   await ask('POST', maps, configMap('a'))

@@ -174,11 +174,8 @@ export function applyConfiguration(
     merged = removePaths(schema, merged, gone) as JsonObject
   }
   const changes = compare(schema, before, merged)
-  const visible: Comparison = {
-    added: withoutIgnored(type, withoutServerFields(changes.added), door),
-    modified: withoutIgnored(type, withoutServerFields(changes.modified), door),
-    removed: withoutIgnored(type, withoutServerFields(changes.removed), door),
-  }
+  const seen = (part: FieldSet): FieldSet => withoutIgnored(type, withoutServerFields(part), door)
+  const visible: Comparison = { added: seen(changes.added), modified: seen(changes.modified), removed: seen(changes.removed) }
   const { managers: kept, conflicts } = disown(managers, self, visible)
   if (conflicts.length > 0 && !options.force) {
     const own = live && options.manager === KUBECTL ? lastAppliedFields(type, live) : emptySet
@@ -222,17 +219,15 @@ export function trackUpdate(type: ResourceType, next: JsonObject, previous: Json
   }
   if (!previous && base.size === 0) {
     const { manager, time } = options
-    const fields = fieldsOfCreated(schema, after)
+    const ignored = door === '' && type.subresources.includes('status') ? 'status' : undefined
+    const fields = fieldsOfCreated(schema, after, ignored)
     if (fields) metadata.managedFields = [managedFieldsEntry({ ...identity, manager, time }, fields)]
     else delete metadata.managedFields
     return
   }
   const changes = compare(schema, before, after)
-  const visible: Comparison = {
-    added: withoutServerFields(changes.added),
-    modified: withoutServerFields(changes.modified),
-    removed: withoutServerFields(changes.removed),
-  }
+  const seen = (set: FieldSet): FieldSet => withoutIgnored(type, withoutServerFields(set), door)
+  const visible: Comparison = { added: seen(changes.added), modified: seen(changes.modified), removed: seen(changes.removed) }
   const { managers } = disown(base, self, visible)
   const known = managers.get(self)
   const set = union(recursiveDifference(known?.set ?? emptySet, visible.removed), union(visible.added, visible.modified))

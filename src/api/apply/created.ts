@@ -55,10 +55,11 @@ function beyond(schema: Schema, before: Json | undefined, value: Json): JsonObje
   return Object.keys(result).length > 0 ? result : undefined
 }
 
-/** undefined when nothing of it can be owned. */
-export function fieldsOfCreated(schema: ObjectSchema, object: JsonObject): JsonObject | undefined {
+/** Without `ignored`, which is another door's. undefined when nothing of it can be owned. */
+export function fieldsOfCreated(schema: ObjectSchema, object: JsonObject, ignored?: string): JsonObject | undefined {
   const { apiVersion: _, kind: __, metadata, ...rest } = object
   const known: JsonObject = { ...rest }
+  if (ignored) delete known[ignored]
   if (isObject(metadata)) {
     const owned: JsonObject = {}
     for (const name of Object.keys(metadata)) if (!serverOwned.has(name)) setField(owned, name, metadata[name] as Json)

@@ -1,5 +1,5 @@
 // watch: the events of a resource that concern one client, as a body that is pushed.
-import { encodeJson, type ResourceType } from '../../../api/index.js'
+import { encodeJson, type ResourceType, statusOf } from '../../../api/index.js'
 import { ApiError } from '../../../lib/index.js'
 import { CompactedError } from '../../../store/index.js'
 import { PushBody } from '../http/push-body.js'
@@ -43,8 +43,6 @@ function encodeEvent(event: CacheEvent, type: CacheEvent['type'], { form, render
   event.frames.set(key, bytes)
   return bytes
 }
-
-export const errorFrame = (status: unknown): Buffer => frame('ERROR', Buffer.from(encodeJson(status as never)))
 
 /** All events behind `revision` up to where the cache is, from the store, when the cache has forgotten them. */
 async function replay(backend: Backend, cache: ResourceCache, revision: number): Promise<readonly CacheEvent[]> {
@@ -151,7 +149,11 @@ export async function openWatch(
     for (const events of held) send(events)
     held = undefined
   } catch (error) {
+    // Clients that resume a watch look for this inside of it: a refusal they would try again for ever.
+    const expired = error instanceof ApiError && error.reason === 'Expired'
+    if (expired) body.push(frame('ERROR', encodeJson(statusOf(error))))
     body.end()
+    if (expired) return body
     throw error
   }
 
