@@ -293,6 +293,14 @@ t.test('damaged data', { skip, timeout: 300_000 }, async (t) => {
   const flipped = gzipSync(tar)
   flipped[30] = (flipped[30] ?? 0) ^ 0xff
   await t.rejects(unpack(home, flipped), { message: /damaged gzip data|tar/ })
+  for (const [length, what] of [
+    [512 + 4, 'all of the data, no padding'],
+    [1024, 'padding, no end'],
+  ] as const) {
+    const { root } = await unpack(home, makeTar([{ path: 'last', data: 'data' }]).subarray(0, length))
+    t.equal(readFileSync(join(root, 'last'), 'utf8'), 'data', what)
+  }
+  await t.rejects(unpack(home, makeTar([{ path: 'last', data: 'data' }]).subarray(0, 512 + 3)), { message: 'unexpected end of the tar' })
   await t.rejects(unpack(home, Buffer.from('this is no tar at all, but it is long enough to be looked at'.repeat(20))), {
     message: /[Ii]nvalid tar header/,
   })
