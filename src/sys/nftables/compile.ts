@@ -2,13 +2,18 @@
 import { networkOf, prefixOf } from '../netlink/ip.js'
 import type { MessageWriter } from '../netlink/message.js'
 import { encodeValues, FIELDS, fieldType, padded, TYPES, writeValue } from './types.js'
-import type { NftField, NftMapLookup, NftRule, NftSet, NftStatement, NftType, NftVerdict } from './vocabulary.js'
+import type { NftFamily, NftField, NftMapLookup, NftRule, NftSet, NftStatement, NftType, NftVerdict } from './vocabulary.js'
 
 /** NFT_REG32_00 and the fifteen behind it, 4 bytes each. */
 const FIRST_REGISTER = 8
 const OPERATORS = { '==': 0, '!=': 1, '<': 2, '<=': 3, '>': 4, '>=': 5 } as const
 const VERDICTS = { drop: 0, accept: 1, continue: -1, jump: -3, goto: -4, return: -5 } as const
-const REJECTS = { 'no-route': 0, 'port-unreachable': 1, 'host-unreachable': 2, 'admin-prohibited': 3 } as const
+/** Codes of a refusal. Tables of one family take its own ICMP codes (type 0) only: the common ones (type 2) would drop the packet silently. */
+const REJECTS = {
+  ip: { 'no-route': 0, 'port-unreachable': 3, 'host-unreachable': 1, 'admin-prohibited': 13 },
+  ip6: { 'no-route': 0, 'port-unreachable': 4, 'host-unreachable': 3, 'admin-prohibited': 1 },
+  both: { 'no-route': 0, 'port-unreachable': 1, 'host-unreachable': 2, 'admin-prohibited': 3 },
+} as const
 const SET_UPDATES = { add: 0, update: 1, delete: 2 } as const
 const NAT_SOURCE = 0
 const NAT_DESTINATION = 1
@@ -43,7 +48,8 @@ function load(w: MessageWriter, field: NftField, register: number): number {
         w
           .be32(1, register)
           .be32(2, field.modulus)
-          .be32(3, field.numgen === 'random' ? 1 : 0),
+          .be32(3, field.numgen === 'random' ? 1 : 0)
+          .be32(4, field.offset ?? 0),
       )
     else {
       const end = loadAll(w, field.jhash, register)
@@ -82,13 +88,14 @@ function checkKey(set: NftSet, fields: readonly NftField[]): void {
   if (!fits) throw new Error(`nftables: the fields ${types.join(' . ')} do not fit set ${set.name} of ${set.key.join(' . ')}`)
 }
 
-/** Looks data up into registers; returns the first of them. */
-function lookup(w: MessageWriter, { map, key }: NftMapLookup, register: number): number {
+/** Looks data up into registers, behind the key unless told otherwise; returns the first of them. */
+function lookup(w: MessageWriter, { map, key }: NftMapLookup, register: number, into?: number): number {
   if (map.data === undefined) throw new Error(`nftables: ${map.name} is a set, a map is wanted`)
   checkKey(map, key)
-  const end = loadAll(w, key, register)
-  expression(w, 'lookup', () => w.text(1, map.name).be32(2, register).be32(3, end))
-  return end
+  const target = into ?? loadAll(w, key, register)
+  if (into !== undefined) loadAll(w, key, register)
+  expression(w, 'lookup', () => w.text(1, map.name).be32(2, register).be32(3, target))
+  return target
 }
 
 /** Type and bytes of a constant for the field it is compared with. */
@@ -190,21 +197,22 @@ const isLookup = (data: readonly NftField[] | NftMapLookup): data is NftMapLooku
 function update(w: MessageWriter, statement: Extract<NftStatement, { update: NftSet }>): void {
   const { update: set, key, op = 'update', data: from, timeoutMs } = statement
   checkKey(set, key)
-  const end = loadAll(w, key, FIRST_REGISTER)
-  let dataRegister: number | undefined
-  if (from !== undefined && isLookup(from)) dataRegister = lookup(w, from, end)
-  else if (from !== undefined) {
-    dataRegister = end
-    loadAll(w, from, end)
-  }
+  // Data first, over the key it was looked up by: two keys of IPv6 addresses do not fit side by side.
+  let keyRegister = FIRST_REGISTER
+  if (from !== undefined && isLookup(from)) {
+    lookup(w, from, FIRST_REGISTER, FIRST_REGISTER)
+    const types = Array.isArray(from.map.data) ? (from.map.data as readonly NftType[]) : []
+    keyRegister += types.reduce((sum, type) => sum + padded(TYPES[type].length) / 4, 0)
+  } else if (from !== undefined) keyRegister = loadAll(w, from, FIRST_REGISTER)
+  loadAll(w, key, keyRegister)
   expression(w, 'dynset', () => {
-    w.text(1, set.name).be32(3, SET_UPDATES[op]).be32(4, FIRST_REGISTER)
-    if (dataRegister !== undefined) w.be32(5, dataRegister)
+    w.text(1, set.name).be32(3, SET_UPDATES[op]).be32(4, keyRegister)
+    if (from !== undefined) w.be32(5, FIRST_REGISTER)
     if (timeoutMs !== undefined) w.be64(6, timeoutMs)
   })
 }
 
-function statement(w: MessageWriter, one: NftStatement) {
+function statement(w: MessageWriter, one: NftStatement, family: NftFamily) {
   if ('match' in one) {
     if ('value' in one) return match(w, one)
     load(w, one.match, FIRST_REGISTER)
@@ -249,8 +257,9 @@ function statement(w: MessageWriter, one: NftStatement) {
   if ('update' in one) return update(w, one)
   if ('reject' in one) {
     if (one.reject === 'tcp reset') return expression(w, 'reject', () => w.be32(1, 1))
-    const code = REJECTS[one.reject]
-    return expression(w, 'reject', () => w.be32(1, 2).u8(2, code))
+    const { reject } = one
+    const single = family === 'ip' || family === 'ip6'
+    return expression(w, 'reject', () => w.be32(1, single ? 0 : 2).u8(2, REJECTS[single ? family : 'both'][reject]))
   }
   if ('verdict' in one)
     return expression(w, 'immediate', () => {
@@ -309,5 +318,5 @@ export function writeExpressions(w: MessageWriter, rule: NftRule): void {
   if (wanted && family === (wanted === 'ipv4' ? 'ip6' : 'ip'))
     throw new Error(`nftables: a rule of ${family} table ${rule.chain.table.name} asks for ${wanted} fields`)
   if (wanted && (family === 'inet' || family === 'bridge' || family === 'netdev')) match(w, { match: 'meta nfproto', value: wanted })
-  for (const one of rule.statements) statement(w, one)
+  for (const one of rule.statements) statement(w, one, family)
 }

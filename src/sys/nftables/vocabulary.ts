@@ -83,8 +83,8 @@ export type NftField =
   | 'ct original proto-dst'
   | 'fib daddr type'
   | 'fib saddr type'
-  /** Slot of a load balancer: 0 to modulus - 1. */
-  | { readonly numgen: 'random' | 'inc'; readonly modulus: number }
+  /** Slot of a load balancer: `offset` (0) to offset + modulus - 1. */
+  | { readonly numgen: 'random' | 'inc'; readonly modulus: number; readonly offset?: number }
   | { readonly jhash: readonly NftField[]; readonly modulus: number; readonly seed?: number }
 
 /** Numbers of `ct state`, `ct status` and address types, for masks. */
