@@ -1,15 +1,15 @@
 // `knarr agent`: kubelet, container runtime, pod networking, service proxy and DNS of one node, wired together.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { EndpointSlice, Namespace, Service } from '../api/index.js'
-import { createClient, httpsTransport, informer } from '../client/index.js'
+import { EndpointSlice, Namespace, Node, Service } from '../api/index.js'
+import { createClient, httpsTransport, type Informer, informer } from '../client/index.js'
 import { createCni } from '../cni/index.js'
 import { type Cri, cniNetwork, createCri, thisMachine } from '../cri/index.js'
 import { dnsIndexes, runClusterDns } from '../dns/index.js'
 import { createImageStore } from '../image/index.js'
 import { createKubelet, remoteRuntime, serveNodeApi } from '../kubelet/index.js'
 import { asError, explain } from '../lib/index.js'
-import { runProxy } from '../proxy/index.js'
+import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { chooseApplier } from './applier.js'
 import { addressHost, cgroupHost, enableForwarding, volumeHost } from './hosts.js'
@@ -76,6 +76,27 @@ async function foreignRuntime(endpoint: string, { clock }: ProcessContext): Prom
   return { cri: remote, close: async () => remote.close() }
 }
 
+/** A node that is being deleted, or taken away by the autoscaler, gets no traffic from load balancers. */
+const isEligible = (node: Node | undefined): boolean =>
+  !node?.metadata.deletionTimestamp && !node?.spec?.taints?.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler')
+
+/** Where the node is, for endpoints that are meant for a zone. */
+function nodeZone(nodes: Informer<Node>, name: string): NonNullable<Parameters<typeof runProxy>[0]['zone']> {
+  const read = (): string | undefined => nodes.get(name)?.metadata.labels?.['topology.kubernetes.io/zone']
+  return {
+    read,
+    subscribe(changed) {
+      let known = read()
+      const look = (): void => {
+        if (read() === known) return
+        known = read()
+        changed()
+      }
+      return nodes.subscribe({ added: look, updated: look })
+    },
+  }
+}
+
 /** Works until the signal is aborted; pods go on running. `onReady` is called when the node is registered. */
 export async function runAgent(
   options: AgentOptions,
@@ -118,6 +139,7 @@ export async function runAgent(
   const services = informer(client, Service, { clock, log, indexes: dnsIndexes.services })
   const slices = informer(client, EndpointSlice, { clock, log, indexes: dnsIndexes.slices })
   const namespaces = informer(client, Namespace, { clock, log })
+  const thisNode = informer(client, Node, { clock, log, fieldSelector: `metadata.name=${options.nodeName}` })
   const fail = (what: string) => (error: unknown) => {
     if (!signal.aborted) log.error(`${what} stopped`, { reason: explain(error), err: asError(error) })
   }
@@ -129,12 +151,23 @@ export async function runAgent(
     signal.addEventListener('abort', () => void server.close(), { once: true })
     onReady()
   }
+  const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
+  const status = proxyStatus({
+    mode: applier.applier.name,
+    clock,
+    log,
+    healthPort: 10256,
+    metricsPort: 10249,
+    nodeEligible: () => isEligible(thisNode.get(options.nodeName)),
+  })
+  signal.addEventListener('abort', () => status.close(), { once: true })
   const work = [
     kubelet.run(signal),
     nodeApi().catch(fail('node API')),
     services.run(signal),
     slices.run(signal),
     namespaces.run(signal),
+    thisNode.run(signal),
     identity.keepFresh(client, signal),
     runProxy(
       {
@@ -143,7 +176,9 @@ export async function runAgent(
         nodeName: options.nodeName,
         clock,
         log: log.child({ component: 'proxy' }),
-        ...chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context),
+        ...applier,
+        status,
+        zone: nodeZone(thisNode, options.nodeName),
         answeredHere: new Set(options.clusterDns === '' ? [] : [options.clusterDns]),
       },
       signal,
@@ -162,6 +197,7 @@ export async function runAgent(
           random,
           log: log.child({ component: 'dns' }),
           clusterDomain: options.clusterDomain,
+          nodeName: options.nodeName,
           addresses: [options.clusterDns],
         },
         signal,

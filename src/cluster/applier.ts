@@ -1,6 +1,6 @@
 // Which applier makes the service ruleset real: as asked, or as the kernel allows.
 import { spawnSync } from 'node:child_process'
-import { type Endpoint, type Frontend, iptablesApplier, nftablesApplier, type ProxyOptions, userspaceApplier } from '../proxy/index.js'
+import { type Frontend, iptablesApplier, nftablesApplier, type ProxyOptions, userspaceApplier } from '../proxy/index.js'
 import { withConntrack, withNftables } from '../sys/index.js'
 import { addressHost } from './hosts.js'
 import type { ProxyMode } from './proxy-mode.js'
@@ -13,7 +13,7 @@ export function chooseApplier(
 ): Pick<ProxyOptions, 'applier' | 'forgetUdp'> {
   const chosen = mode === 'auto' ? best() : mode
   log.info('service proxy', { mode: chosen })
-  if (chosen === 'userspace') return { applier: userspaceApplier({ clock, random, log, addresses: addressHost }) }
+  if (chosen === 'userspace') return { applier: userspaceApplier({ clock, random, log, clusterCidrs, addresses: addressHost }) }
   return { applier: chosen === 'nftables' ? nftablesApplier({ clusterCidrs }) : iptablesApplier({ clusterCidrs }), forgetUdp }
 }
 
@@ -29,16 +29,32 @@ function best(): Exclude<ProxyMode, 'auto'> {
 
 const UDP = 17
 
-/** Connection tracking remembers where packets of a UDP client go: entries to an endpoint that is gone are removed, so that the next packet finds another. */
-function forgetUdp(frontend: Frontend, endpoint: Endpoint): void {
-  withConntrack(undefined, (conntrack) =>
-    conntrack.delete(
-      frontend.family === 'IPv4' ? 4 : 6,
-      ({ protocol, original, reply }) =>
-        protocol === UDP &&
-        original.destinationPort === frontend.port &&
-        (frontend.ip === undefined || original.destination === frontend.ip) &&
-        reply.source === endpoint.ip,
-    ),
-  )
+/**
+ * Connection tracking remembers where packets of a UDP client go. Entries that lead elsewhere than a frontend does now are removed, so
+ * that the next packet finds its way: to an endpoint that is gone, or to nowhere from before there was a Service.
+ */
+function forgetUdp(frontends: readonly Frontend[]): void {
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    const wanted = new Map(
+      frontends
+        .filter((frontend) => frontend.family === family)
+        .map(({ ip = '*', port, endpoints, inside = [] }) => [
+          `${ip} ${port}`,
+          new Set([...endpoints, ...inside].map((endpoint) => `${endpoint.ip} ${endpoint.port}`)),
+        ]),
+    )
+    if (wanted.size === 0) continue
+    withConntrack(undefined, (conntrack) =>
+      conntrack.delete(family === 'IPv4' ? 4 : 6, ({ protocol, original, reply }) => {
+        if (protocol !== UDP) return false
+        const target = `${reply.source} ${reply.sourcePort}`
+        const endpoints = wanted.get(`${original.destination} ${original.destinationPort}`)
+        if (endpoints) return !endpoints.has(target)
+        // A node port: what others translate on the way (outgoing connections to such a port) is not ours to cut.
+        const ofNode = wanted.get(`* ${original.destinationPort}`)
+        const translated = reply.source !== original.destination
+        return ofNode !== undefined && !ofNode.has(target) && (translated || reply.destination === original.source)
+      }),
+    )
+  }
 }

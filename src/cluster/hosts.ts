@@ -1,5 +1,6 @@
 // What kubelet, proxy and DNS ask of the kernel, bound to it.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import type { CgroupHost, VolumeHost } from '../kubelet/index.js'
 import { hasErrno, type Logger } from '../lib/index.js'
 import type { AddressHost } from '../proxy/index.js'
@@ -46,6 +47,12 @@ export const addressHost: AddressHost = {
       if (link) network.deleteAddress({ link: link.index, address: withLength(ip) })
     })
   },
+  list: () =>
+    withNetwork(undefined, (network) => {
+      const link = network.findLink(LINK)
+      return link ? network.addresses(link.index).map(({ address }) => address.split('/')[0] ?? '') : []
+    }),
+  isLocal: (ip) => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === ip)),
 }
 
 /** Takes the link and all its addresses away. */

@@ -8,15 +8,17 @@ export interface HealthChecks {
   close(): void
 }
 
-export function healthChecks(log: Logger, address?: string): HealthChecks {
+/** `isHealthy`: false when the rules of the kernel are out of date; a load balancer should then not trust this node. */
+export function healthChecks(log: Logger, isHealthy: () => boolean = () => true): HealthChecks {
   const servers = new Map<number, Server>()
   let current = new Map<number, HealthCheck>()
 
   const open = (port: number): void => {
     const server = createServer((_request, response) => {
       const check = current.get(port)
-      const body = JSON.stringify({ service: check?.service, localEndpoints: check?.localEndpoints ?? 0, serviceProxyHealthy: true })
-      response.writeHead(check && check.localEndpoints > 0 ? 200 : 503, {
+      const healthy = isHealthy()
+      const body = JSON.stringify({ service: check?.service, localEndpoints: check?.localEndpoints ?? 0, serviceProxyHealthy: healthy })
+      response.writeHead(check && check.localEndpoints > 0 && healthy ? 200 : 503, {
         'content-type': 'application/json',
         'x-content-type-options': 'nosniff',
         'x-load-balancing-endpoint-weight': String(check?.localEndpoints ?? 0),
@@ -27,7 +29,7 @@ export function healthChecks(log: Logger, address?: string): HealthChecks {
       servers.delete(port)
       log.warn('health check port cannot be opened', { port, err: asError(error) })
     })
-    server.listen(port, address)
+    server.listen(port)
     server.unref()
     servers.set(port, server)
   }

@@ -1,8 +1,11 @@
 // The service proxy: cluster IPs, node ports and external addresses of Services lead to their endpoints.
 export type { Applier } from './applier.js'
 export { type IptablesOptions, iptablesApplier, iptablesRules } from './iptables.js'
-export { type NftablesOptions, nftablesApplier, nftablesRules } from './nftables.js'
-export { planRuleset } from './plan.js'
+export { type NftablesOptions, nftablesApplier } from './nftables/applier.js'
+export { nftablesRules } from './nftables/rules.js'
+export type { PlanInput } from './plan.js'
+export { Planner, planRuleset } from './planner.js'
 export * from './ruleset.js'
 export { type ProxyOptions, runProxy } from './run.js'
+export { type ProxyStatus, type ProxyStatusOptions, proxyStatus } from './status.js'
 export { type AddressHost, type UserspaceOptions, userspaceApplier } from './userspace.js'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { EndpointConditions, EndpointSlice, Service } from '../api/index.js'
-import { planRuleset } from './plan.js'
-import { compareRulesets, type Frontend, staleUdp } from './ruleset.js'
+import { Planner, planRuleset } from './planner.js'
+import { disturbedUdp, type Frontend } from './ruleset.js'
 
 type Conditions = EndpointConditions
 const service = (
@@ -157,12 +157,11 @@ t.test('what has no rules, and who wins a quarrel', async (t) => {
   t.same(answeredHere.frontends, [])
 })
 
-t.test('the difference between two rulesets, and whose UDP flows are stale', async (t) => {
-  const udp = (endpoints: readonly string[]): Service =>
-    service('dns', { clusterIP: '10.96.0.9', ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }, undefined, endpoints.join())
-  const ruleset = (endpoints: readonly string[], services: readonly Service[] = [udp([])]) =>
-    planRuleset({
-      services,
+t.test('what changes when one Service changes, and whose UDP flows that disturbs', async (t) => {
+  const dns = service('dns', { clusterIP: '10.96.0.9', ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] })
+  const planner = new Planner()
+  const update = (endpoints: readonly string[], changed: Service | undefined = dns) =>
+    planner.update([['shop/dns', changed]], {
       nodeName: 'n1',
       slicesOf: () => [
         slice(
@@ -172,16 +171,39 @@ t.test('the difference between two rulesets, and whose UDP flows are stale', asy
         ),
       ],
     })
-  const change = compareRulesets(ruleset(['10.244.0.1', '10.244.0.2']), ruleset(['10.244.0.2', '10.244.0.3']))
-  t.same([change.added.length, change.removed.length, change.changed.length], [0, 0, 1])
+  const counts = ({ added, removed, changed }: ReturnType<typeof update>) => [added.length, removed.length, changed.length]
+  t.same(counts(update(['10.244.0.1', '10.244.0.2'])), [1, 0, 0])
+  const change = update(['10.244.0.2', '10.244.0.3'])
+  t.same(counts(change), [0, 0, 1])
+  t.same(ips(disturbedUdp(change)[0]), ['10.244.0.2:5353', '10.244.0.3:5353'])
+  t.same(counts(update(['10.244.0.2', '10.244.0.3'])), [0, 0, 0])
+  const gone = planner.update([['shop/dns', undefined]], { nodeName: 'n1', slicesOf: () => [] })
+  t.same(counts(gone), [0, 1, 0])
   t.same(
-    staleUdp(change).map(({ endpoint }) => endpoint.ip),
-    ['10.244.0.1'],
+    disturbedUdp(gone).map(({ ip, endpoints }) => [ip, endpoints]),
+    [['10.96.0.9', []]],
   )
-  const gone = compareRulesets(ruleset(['10.244.0.1']), ruleset([], []))
-  t.same(
-    staleUdp(gone).map(({ frontend, endpoint }) => [frontend.ip, endpoint.ip]),
-    [['10.96.0.9', '10.244.0.1']],
-  )
-  t.same(compareRulesets(ruleset(['10.244.0.1']), ruleset(['10.244.0.1'])), { added: [], removed: [], changed: [] })
+  t.same(planner.ruleset.frontends, [])
+})
+
+t.test('an address that two Services want goes to the older one, and to the younger when that one is gone', async (t) => {
+  const input = { nodeName: 'n1', slicesOf: () => [] }
+  const at = (name: string, created: string): Service =>
+    service(name, { clusterIP: `10.96.0.${name === 'old' ? 1 : 2}`, externalIPs: ['192.0.2.7'], ports: [{ port: 80 }] }, undefined, created)
+  const planner = new Planner()
+  const holder = (): string | undefined => planner.ruleset.frontends.find(({ ip }) => ip === '192.0.2.7')?.service
+  planner.update([['shop/new', at('new', '2026-05-01T00:00:00Z')]], input)
+  t.equal(holder(), 'shop/new')
+  const change = planner.update([['shop/old', at('old', '2026-01-01T00:00:00Z')]], input)
+  t.equal(holder(), 'shop/old')
+  t.same([change.added.length, change.changed.length], [1, 0], 'both lead nowhere alike: only the cluster IP is new')
+  planner.update([['shop/old', undefined]], input)
+  t.equal(holder(), 'shop/new')
+})
+
+t.test('Services of another proxy are not ours', async (t) => {
+  for (const label of ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless']) {
+    const labelled = web()
+    t.same(plan({ ...labelled, metadata: { ...labelled.metadata, labels: { [label]: 'x' } } }, []), [], label)
+  }
 })

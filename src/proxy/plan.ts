@@ -1,27 +1,34 @@
-// From Services and EndpointSlices to the ruleset of one node. Pure.
-import { isIPv4, isIPv6 } from 'node:net'
+// From Services and EndpointSlices to what one node does about them. Pure.
+import { isIPv6 } from 'node:net'
 import type { EndpointSlice, Service, ServicePort } from '../api/index.js'
-import { type Endpoint, type Family, type Frontend, frontendKey, type HealthCheck, type Protocol, type Ruleset } from './ruleset.js'
+import { distinctRanges, plainIp } from './cidr.js'
+import type { Endpoint, Family, Frontend, HealthCheck, Protocol } from './ruleset.js'
 
 export interface PlanInput {
-  readonly services: readonly Service[]
   /** EndpointSlices of a Service. */
   slicesOf(service: Service): readonly EndpointSlice[]
   readonly nodeName: string
+  /** Where the node is (`topology.kubernetes.io/zone`): endpoints that are meant for it are preferred. */
+  readonly zone?: string | undefined
   /** Cluster IPs that are answered on the node itself (cluster DNS): they get no rule. */
   readonly answeredHere?: ReadonlySet<string>
 }
 
-interface Candidate {
-  readonly ip: string
-  readonly port: number
-  readonly local: boolean
+export interface ServicePlan {
+  /** No two with one `frontendKey`, unless the Service names an address twice. */
+  readonly frontends: readonly Frontend[]
+  readonly healthChecks: readonly HealthCheck[]
+}
+
+interface Candidate extends Endpoint {
   readonly ready: boolean
   readonly serving: boolean
+  /** Nodes and zones that the endpoint is meant for; undefined: everybody. */
+  readonly forNodes?: readonly string[]
+  readonly forZones?: readonly string[]
 }
 
 const familyOf = (ip: string): Family => (isIPv6(ip) ? 'IPv6' : 'IPv4')
-const isAddress = (ip: string): boolean => isIPv4(ip) || isIPv6(ip)
 const protocols = new Set(['TCP', 'UDP', 'SCTP'])
 
 /** Endpoints of one port of a Service, each address once, in a fixed order. */
@@ -33,10 +40,10 @@ function candidates(slices: readonly EndpointSlice[], port: ServicePort, family:
     const target = slice.ports?.find(
       (p) => (p.name ?? '') === (port.name ?? '') && (p.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
     )?.port
-    if (!target) continue
-    for (const { addresses, conditions, nodeName: on } of slice.endpoints ?? []) {
-      const [ip] = addresses
-      if (ip === undefined || familyOf(ip) !== family || !isAddress(ip)) continue
+    if (!target || target > 65_535) continue
+    for (const { addresses, conditions, nodeName: on, hints } of slice.endpoints ?? []) {
+      const ip = plainIp(addresses[0] ?? '')
+      if (ip === undefined || familyOf(ip) !== family) continue
       const ready = conditions?.ready ?? true
       const serving = (conditions?.serving ?? ready) && conditions?.terminating === true
       const key = `${ip} ${target}`
@@ -48,26 +55,55 @@ function candidates(slices: readonly EndpointSlice[], port: ServicePort, family:
         local: on === nodeName,
         ready: ready || known?.ready === true,
         serving: serving || known?.serving === true,
+        ...(hints?.forNodes?.length ? { forNodes: hints.forNodes.map(({ name }) => name) } : {}),
+        ...(hints?.forZones?.length ? { forZones: hints.forZones.map(({ name }) => name) } : {}),
       })
     }
   }
   return [...found.values()].sort((a, b) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port))
 }
 
+const endpointsOf = (all: readonly Candidate[]): Endpoint[] => all.map(({ ip, port, local }) => ({ ip, port, local }))
+
 /** Ready ones; when there are none, those that end but still serve (KEP-1669). */
-function usable(all: readonly Candidate[]): Endpoint[] {
+function usable(all: readonly Candidate[]): readonly Candidate[] {
   const ready = all.filter((each) => each.ready)
-  return (ready.length > 0 ? ready : all.filter((each) => each.serving)).map(({ ip, port, local }) => ({ ip, port, local }))
+  return ready.length > 0 ? ready : all.filter((each) => each.serving)
 }
 
-function frontendsOf(service: Service, { slicesOf, nodeName, answeredHere }: PlanInput): Frontend[] {
+/** Those meant for this node, or for its zone; everybody when hints are missing for one or lead nowhere (KEP-2433, KEP-3015). */
+function close(all: readonly Candidate[], { nodeName, zone }: PlanInput): readonly Candidate[] {
+  for (const [hint, here] of [
+    ['forNodes', nodeName],
+    ['forZones', zone],
+  ] as const) {
+    if (here === undefined || !all.every((each) => each.ready && each[hint])) continue
+    const meant = all.filter((each) => each[hint]?.includes(here))
+    if (meant.length > 0) return meant
+  }
+  return all
+}
+
+/** Services of another proxy, and those without an address of their own. */
+const isNotOurs = ({ metadata, spec }: Service): boolean =>
+  !spec ||
+  spec.type === 'ExternalName' ||
+  !spec.clusterIP ||
+  spec.clusterIP === 'None' ||
+  metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined ||
+  metadata.labels?.['service.kubernetes.io/headless'] !== undefined
+
+function frontendsOf(service: Service, input: PlanInput): Frontend[] {
   const { spec } = service
-  if (!spec || spec.type === 'ExternalName' || !spec.clusterIP || spec.clusterIP === 'None') return []
-  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP]).filter((ip) => isAddress(ip) && !answeredHere?.has(ip))
+  if (!spec || isNotOurs(service)) return []
+  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? ''])
+    .flatMap((ip) => plainIp(ip) ?? [])
+    .filter((ip) => !input.answeredHere?.has(ip))
   if (clusterIps.length === 0) return []
-  const slices = slicesOf(service)
+  const slices = input.slicesOf(service)
   const affinity =
     spec.sessionAffinity === 'ClientIP' ? { affinitySeconds: spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800 } : {}
+  const internalLocal = spec.internalTrafficPolicy === 'Local'
   const externalLocal = spec.externalTrafficPolicy === 'Local'
   const frontends: Frontend[] = []
 
@@ -76,34 +112,35 @@ function frontendsOf(service: Service, { slicesOf, nodeName, answeredHere }: Pla
     if (!protocols.has(protocol)) continue
     const name = `${service.metadata.namespace}/${service.metadata.name}${port.name ? `:${port.name}` : ''}`
     for (const family of new Set(clusterIps.map(familyOf))) {
-      const all = candidates(slices, port, family, nodeName)
-      const everywhere = usable(all)
-      const here = usable(all.filter((each) => each.local))
+      const all = candidates(slices, port, family, input.nodeName)
+      const everywhere = endpointsOf(close(usable(all), input))
+      const here = internalLocal || externalLocal ? endpointsOf(usable(all.filter((each) => each.local))) : []
+      /** Refused when there is nobody; dropped when there is somebody elsewhere, so that a load balancer looks further. */
+      const policy = (local: boolean): Pick<Frontend, 'endpoints' | 'local' | 'whenEmpty'> =>
+        local
+          ? { endpoints: here, local, whenEmpty: everywhere.length > 0 ? 'drop' : 'reject' }
+          : { endpoints: everywhere, local, whenEmpty: 'reject' }
       const common = { service: name, family, protocol, ...affinity }
-      const internal = spec.internalTrafficPolicy === 'Local' ? here : everywhere
-      for (const ip of clusterIps.filter((each) => familyOf(each) === family)) {
-        const whenEmpty = spec.internalTrafficPolicy === 'Local' && everywhere.length > 0 ? 'drop' : 'reject'
-        frontends.push({ ...common, kind: 'ClusterIP', ip, port: port.port, endpoints: internal, masquerade: 'outside', whenEmpty })
-      }
+      for (const ip of clusterIps.filter((each) => familyOf(each) === family))
+        frontends.push({ ...common, ...policy(internalLocal), kind: 'ClusterIP', ip, port: port.port, masquerade: 'outside' })
       const external = {
         ...common,
-        endpoints: externalLocal ? here : everywhere,
+        ...policy(externalLocal),
+        ...(externalLocal ? { inside: everywhere } : {}),
         masquerade: externalLocal ? ('never' as const) : ('always' as const),
-        whenEmpty: externalLocal && everywhere.length > 0 ? ('drop' as const) : ('reject' as const),
       }
-      for (const ip of (spec.externalIPs ?? []).filter((each) => isAddress(each) && familyOf(each) === family)) {
-        frontends.push({ ...external, kind: 'ExternalIP', ip, port: port.port })
+      const ofFamily = (ip: string | undefined): string[] => {
+        const plain = plainIp(ip ?? '')
+        return plain !== undefined && familyOf(plain) === family ? [plain] : []
       }
-      const sourceRanges = (spec.loadBalancerSourceRanges ?? []).filter((range) => familyOf(range.split('/')[0] ?? '') === family)
-      for (const { ip, ipMode } of service.status?.loadBalancer?.ingress ?? []) {
-        if (ip === undefined || !isAddress(ip) || familyOf(ip) !== family || ipMode === 'Proxy') continue
-        frontends.push({
-          ...external,
-          kind: 'LoadBalancer',
-          ip,
-          port: port.port,
-          ...(spec.loadBalancerSourceRanges?.length ? { sourceRanges } : {}),
-        })
+      for (const ip of (spec.externalIPs ?? []).flatMap(ofFamily)) frontends.push({ ...external, kind: 'ExternalIP', ip, port: port.port })
+      const ranges = spec.loadBalancerSourceRanges ?? []
+      const sourceRanges =
+        ranges.length > 0 ? distinctRanges(ranges).filter((range) => range.includes(':') === (family === 'IPv6')) : undefined
+      for (const { ip: text, ipMode } of spec.type === 'LoadBalancer' ? (service.status?.loadBalancer?.ingress ?? []) : []) {
+        if (ipMode === 'Proxy') continue
+        for (const ip of ofFamily(text))
+          frontends.push({ ...external, kind: 'LoadBalancer', ip, port: port.port, ...(sourceRanges ? { sourceRanges } : {}) })
       }
       if (port.nodePort && (spec.type === 'NodePort' || spec.type === 'LoadBalancer'))
         frontends.push({ ...external, kind: 'NodePort', port: port.nodePort })
@@ -114,7 +151,7 @@ function frontendsOf(service: Service, { slicesOf, nodeName, answeredHere }: Pla
 
 function healthCheckOf(service: Service, { slicesOf, nodeName }: PlanInput): HealthCheck[] {
   const port = service.spec?.healthCheckNodePort
-  if (service.spec?.type !== 'LoadBalancer' || service.spec.externalTrafficPolicy !== 'Local' || !port) return []
+  if (service.spec?.type !== 'LoadBalancer' || service.spec.externalTrafficPolicy !== 'Local' || !port || isNotOurs(service)) return []
   // A pod with two addresses is one endpoint: the families are counted apart.
   const local = { IPv4: new Set<string>(), IPv6: new Set<string>() }
   for (const slice of slicesOf(service)) {
@@ -131,24 +168,7 @@ function healthCheckOf(service: Service, { slicesOf, nodeName }: PlanInput): Hea
   ]
 }
 
-/** The order in which Services get what two of them ask for: the older one first. */
-const byAge = (a: Service, b: Service): number =>
-  (a.metadata.creationTimestamp ?? '').localeCompare(b.metadata.creationTimestamp ?? '') ||
-  `${a.metadata.namespace}/${a.metadata.name}`.localeCompare(`${b.metadata.namespace}/${b.metadata.name}`)
-
-export function planRuleset(input: PlanInput): Ruleset {
-  const frontends = new Map<string, Frontend>()
-  const healthChecks: HealthCheck[] = []
-  for (const service of [...input.services].sort(byAge)) {
-    for (const frontend of frontendsOf(service, input)) {
-      const key = frontendKey(frontend)
-      if (!frontends.has(key)) frontends.set(key, frontend)
-    }
-    healthChecks.push(...healthCheckOf(service, input))
-  }
-  return { frontends: [...frontends].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, frontend]) => frontend), healthChecks }
-}
-
-/** Frontends of one Service alone, for changes: the same function, on less. */
-export const planService = (service: Service, input: Omit<PlanInput, 'services'>): readonly Frontend[] =>
-  frontendsOf(service, { ...input, services: [] })
+export const planService = (service: Service, input: PlanInput): ServicePlan => ({
+  frontends: frontendsOf(service, input),
+  healthChecks: healthCheckOf(service, input),
+})

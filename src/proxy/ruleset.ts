@@ -26,6 +26,10 @@ export interface Frontend {
   readonly ip?: string
   readonly port: number
   readonly endpoints: readonly Endpoint[]
+  /** Endpoints of this node only: a local traffic policy. */
+  readonly local: boolean
+  /** With an external traffic policy Local: where pods and the node itself are led, who must not suffer from it. */
+  readonly inside?: readonly Endpoint[]
   /** Seconds a client stays with its endpoint (session affinity ClientIP). */
   readonly affinitySeconds?: number
   readonly masquerade: Masquerade
@@ -58,40 +62,19 @@ export interface RulesetChange {
 }
 
 const sameEndpoints = (a: readonly Endpoint[], b: readonly Endpoint[]): boolean =>
-  a.length === b.length && a.every((each, i) => each.ip === b[i]?.ip && each.port === b[i]?.port && each.local === b[i]?.local)
+  a === b || (a.length === b.length && a.every((each, i) => each.ip === b[i]?.ip && each.port === b[i]?.port && each.local === b[i]?.local))
 
-const sameFrontend = (a: Frontend, b: Frontend): boolean =>
+export const sameFrontend = (a: Frontend, b: Frontend): boolean =>
   a.affinitySeconds === b.affinitySeconds &&
   a.masquerade === b.masquerade &&
   a.whenEmpty === b.whenEmpty &&
-  (a.sourceRanges ?? []).join() === (b.sourceRanges ?? []).join() &&
-  (a.sourceRanges === undefined) === (b.sourceRanges === undefined) &&
-  sameEndpoints(a.endpoints, b.endpoints)
+  a.sourceRanges?.join() === b.sourceRanges?.join() &&
+  a.local === b.local &&
+  sameEndpoints(a.endpoints, b.endpoints) &&
+  sameEndpoints(a.inside ?? [], b.inside ?? [])
 
-/** What has to be done to turn one ruleset into the other. */
-export function compareRulesets(before: Ruleset, after: Ruleset): RulesetChange {
-  const old = new Map(before.frontends.map((frontend) => [frontendKey(frontend), frontend]))
-  const added: Frontend[] = []
-  const changed: { before: Frontend; after: Frontend }[] = []
-  for (const frontend of after.frontends) {
-    const key = frontendKey(frontend)
-    const known = old.get(key)
-    old.delete(key)
-    if (!known) added.push(frontend)
-    else if (!sameFrontend(known, frontend)) changed.push({ before: known, after: frontend })
-  }
-  return { added, removed: [...old.values()], changed }
-}
-
-/** UDP endpoints that were dialled through a frontend and are gone: their conntrack entries would go on swallowing packets. */
-export function staleUdp(change: RulesetChange): { readonly frontend: Frontend; readonly endpoint: Endpoint }[] {
-  const stale: { frontend: Frontend; endpoint: Endpoint }[] = []
-  const gone = (before: Frontend, after: readonly Endpoint[]): void => {
-    if (before.protocol !== 'UDP') return
-    const kept = new Set(after.map(({ ip, port }) => `${ip} ${port}`))
-    for (const endpoint of before.endpoints) if (!kept.has(`${endpoint.ip} ${endpoint.port}`)) stale.push({ frontend: before, endpoint })
-  }
-  for (const frontend of change.removed) gone(frontend, [])
-  for (const { before, after } of change.changed) gone(before, after.endpoints)
-  return stale
-}
+/** UDP frontends whose flows may lead to an endpoint that is not theirs any more, as they are now: without endpoints when gone. */
+export const disturbedUdp = ({ added, removed, changed }: RulesetChange): Frontend[] =>
+  [...added, ...changed.map(({ after }) => after), ...removed.map((frontend) => ({ ...frontend, endpoints: [], inside: [] }))].filter(
+    ({ protocol }) => protocol === 'UDP',
+  )

@@ -10,6 +10,10 @@ import { type Endpoint, type Frontend, frontendKey, type Ruleset } from './rules
 export interface AddressHost {
   add(ip: string): void | Promise<void>
   remove(ip: string): void | Promise<void>
+  /** Those that were added and are still there. */
+  list(): readonly string[]
+  /** True for every address of the node. */
+  isLocal(ip: string): boolean
 }
 
 export interface UserspaceOptions {
@@ -17,6 +21,8 @@ export interface UserspaceOptions {
   readonly random: Random
   readonly log: Logger
   readonly addresses: AddressHost
+  /** Ranges of the pod network, whose clients are led to endpoints elsewhere too when a Service keeps traffic from outside local. */
+  readonly clusterCidrs: readonly string[]
   /** Where node ports listen. Default every address. */
   readonly nodePortAddress?: string
   /** Silence after which a UDP client is forgotten. Default 60 s. */
@@ -30,10 +36,12 @@ interface Listener {
 }
 
 /** Chooses endpoints: random, and the same one again for a client with affinity. */
-function chooser({ clock, random }: UserspaceOptions) {
+function chooser({ clock, random, clusterCidrs }: UserspaceOptions) {
   const sticky = new Map<string, { readonly endpoint: Endpoint; readonly until: number }>()
-  return (frontend: Frontend, client: string, not: ReadonlySet<Endpoint> = new Set()): Endpoint | undefined => {
-    const candidates = frontend.endpoints.filter((each) => !not.has(each))
+  const isPod = rangeMatcher(clusterCidrs)
+  return (frontend: Frontend, client: string, onNode: boolean, not: ReadonlySet<Endpoint> = new Set()): Endpoint | undefined => {
+    const meant = frontend.inside && (onNode || isPod(client)) ? frontend.inside : frontend.endpoints
+    const candidates = meant.filter((each) => !not.has(each))
     if (candidates.length === 0) return undefined
     const now = clock.monotonic()
     const kept = frontend.affinitySeconds === undefined ? undefined : sticky.get(client)
@@ -59,7 +67,8 @@ async function listenTcp(first: Frontend, host: string, options: UserspaceOption
 
   /** Tries endpoints until one answers: a connection is lost only when all are dead. */
   function relay(client: Socket, tried: Set<Endpoint>): void {
-    const endpoint = choose(frontend, client.remoteAddress ?? '', tried)
+    const from = client.remoteAddress ?? ''
+    const endpoint = choose(frontend, from, from === client.localAddress, tried)
     if (!endpoint) return void client.resetAndDestroy()
     tried.add(endpoint)
     const server = connect({ host: endpoint.ip, port: endpoint.port, allowHalfOpen: true })
@@ -84,9 +93,8 @@ async function listenTcp(first: Frontend, host: string, options: UserspaceOption
   }
 
   const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
-    const from = (client.remoteAddress ?? '').replace(/^::ffff:/, '')
     client.on('error', () => {})
-    if (!admit(from)) return void client.destroy()
+    if (!admit(client.remoteAddress ?? '')) return void client.destroy()
     open.add(client)
     client.once('close', () => open.delete(client))
     relay(client, new Set())
@@ -108,6 +116,9 @@ async function listenTcp(first: Frontend, host: string, options: UserspaceOption
       }),
   }
 }
+
+/** Clients that a UDP frontend remembers at once; each has a socket. */
+const MOST_FLOWS = 4096
 
 interface UdpFlow {
   readonly socket: UdpSocket
@@ -131,8 +142,10 @@ async function listenUdp(first: Frontend, host: string, options: UserspaceOption
     flow?.socket.close()
   }
   const open = (client: string, address: string, port: number): UdpFlow | undefined => {
-    const endpoint = choose(frontend, address)
+    const endpoint = choose(frontend, address, options.addresses.isLocal(address))
     if (!endpoint) return undefined
+    // Sources are easily forged: the oldest flow makes room.
+    if (flows.size >= MOST_FLOWS) end(flows.keys().next().value as string)
     const out = createSocket(isIPv6(endpoint.ip) ? 'udp6' : 'udp4')
     out.on('message', (bytes) => socket.send(bytes, port, address, () => {}))
     out.on('error', () => end(client))
@@ -165,7 +178,7 @@ async function listenUdp(first: Frontend, host: string, options: UserspaceOption
     update(newer) {
       frontend = newer
       admit = admits(newer)
-      const alive = new Set(newer.endpoints.map(({ ip, port }) => `${ip} ${port}`))
+      const alive = new Set([...newer.endpoints, ...(newer.inside ?? [])].map(({ ip, port }) => `${ip} ${port}`))
       for (const [client, { endpoint }] of flows) if (!alive.has(`${endpoint.ip} ${endpoint.port}`)) end(client)
     },
     close: () => {
@@ -215,7 +228,9 @@ export function userspaceApplier(options: UserspaceOptions): Applier {
     // SCTP has no sockets in Node.
     const served = ruleset.frontends.filter((frontend) => frontend.protocol !== 'SCTP')
     const wanted = new Map(
-      served.filter(({ endpoints }) => endpoints.length > 0).map((frontend) => [frontendKey(frontend), frontend] as const),
+      served
+        .filter(({ endpoints, inside = [] }) => endpoints.length + inside.length > 0)
+        .map((frontend) => [frontendKey(frontend), frontend] as const),
     )
     for (const key of [...listeners.keys()]) if (!wanted.has(key)) await close(key)
     await holdAddresses(served)
@@ -226,5 +241,12 @@ export function userspaceApplier(options: UserspaceOptions): Applier {
     }
   }
 
-  return { name: 'userspace', apply, intact: async () => true, remove: () => apply({ frontends: [], healthChecks: [] }) }
+  async function intact(): Promise<boolean> {
+    const there = new Set(addresses.list())
+    const lost = [...ours].filter((ip) => !there.has(ip))
+    for (const ip of lost) ours.delete(ip)
+    return lost.length === 0
+  }
+
+  return { name: 'userspace', apply, intact, remove: () => apply({ frontends: [], healthChecks: [] }) }
 }

@@ -1,53 +1,128 @@
-// A node with two pods and a machine outside, as network namespaces: where the appliers are tried with real packets.
+// Two nodes with pods, and a stranger between them, as network namespaces: where Services are tried with real packets.
+//
+//   pods a, b ── node1 ──┐
+//                        outside (a bridge and a router)
+//   pod  c ───── node2 ──┘
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
-import { createInterface, type Interface } from 'node:readline'
-import type { Ruleset } from '../../src/proxy/index.js'
+import { createInterface } from 'node:readline'
+import type { EndpointSlice, Service } from '../../src/api/index.js'
+import { type Deferred, deferred } from '../../src/lib/index.js'
 import { must, run } from '../machines/shell.js'
 
-export const NODE_IP = '192.168.99.1'
-export const PODS = { a: '10.244.0.2', b: '10.244.0.3' } as const
-export type Place = 'node' | 'a' | 'b' | 'outside'
+export const CLUSTER_CIDRS = ['10.244.0.0/16', 'fd44::/32']
+export const NODES = {
+  node1: { v4: '192.168.99.1', v6: 'fd99::1', zone: 'east', number: 1, pods: ['a', 'b'] },
+  node2: { v4: '192.168.99.3', v6: 'fd99::3', zone: 'west', number: 2, pods: ['c'] },
+} as const
+export const PODS = {
+  a: { v4: '10.244.1.2', v6: 'fd44:0:1::2', node: 'node1' },
+  b: { v4: '10.244.1.3', v6: 'fd44:0:1::3', node: 'node1' },
+  c: { v4: '10.244.2.2', v6: 'fd44:0:2::2', node: 'node2' },
+} as const
+export const OUTSIDE = { v4: '192.168.99.2', v6: 'fd99::2' } as const
+export type Pod = keyof typeof PODS
+export type Node = keyof typeof NODES
+export type Place = Pod | Node | 'outside'
+
+export interface Objects {
+  readonly services: readonly Service[]
+  readonly slices: readonly EndpointSlice[]
+}
+
+export type Answers = Readonly<Record<string, number>>
 
 export interface ProxyNetwork {
-  apply(ruleset: Ruleset): Promise<void>
-  ask(question: 'intact' | 'remove'): Promise<string>
-  /** How often each answer came. */
-  dial(from: Place, protocol: 'tcp' | 'udp', ip: string, port: number, count?: number): Promise<Readonly<Record<string, number>>>
-  inNode(...argv: readonly string[]): Promise<string>
+  /** Resolves when both nodes have it in force. */
+  apply(objects: Objects): Promise<void>
+  /** Resolves when a node has put its rules back. */
+  repaired(node: Node): Promise<void>
+  remove(): Promise<void>
+  order<T>(place: Place, order: Readonly<Record<string, unknown>>): Promise<T>
+  inside(place: Place, ...argv: readonly string[]): Promise<string>
+  /** Starts a program that goes on; resolves at its first line. */
+  background(place: Place, ...argv: readonly string[]): Promise<void>
   destroy(): Promise<void>
 }
 
+/** Longest that an order may take. */
+const ORDER_MS = 60_000
+
 let serial = 0
+
+const nodeScript = (node: Node, prefix: string): string => {
+  const { number, v4, v6, pods } = NODES[node]
+  const [other] = Object.values(NODES).filter((each) => each.number !== number)
+  return `
+    ip link add br0 type bridge; ip addr add 10.244.${number}.1/24 dev br0; ip addr add fd44:0:${number}::1/64 dev br0 nodad; ip link set br0 up
+    for pod in ${pods.join(' ')}; do
+      ip link add v$pod type veth peer name eth0 netns ${prefix}-$pod
+      ip link set v$pod master br0 up; bridge link set dev v$pod hairpin on
+    done
+    ip addr add ${v4}/24 dev up0; ip addr add ${v6}/64 dev up0 nodad; ip link set up0 up
+    ip route add default via ${OUTSIDE.v4}; ip -6 route add default via ${OUTSIDE.v6}
+    ip route add 10.244.${other?.number}.0/24 via ${other?.v4}; ip -6 route add fd44:0:${other?.number}::/64 via ${other?.v6}
+    echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding`
+}
+
+const podScript = (pod: Pod): string => {
+  const { v4, v6, node } = PODS[pod]
+  const { number } = NODES[node]
+  return `ip addr add ${v4}/24 dev eth0; ip addr add ${v6}/64 dev eth0 nodad; ip link set eth0 up
+    ip route add default via 10.244.${number}.1; ip -6 route add default via fd44:0:${number}::1`
+}
+
+const outsideScript = (prefix: string): string => `
+  ip link add br0 type bridge; ip addr add ${OUTSIDE.v4}/24 dev br0; ip addr add ${OUTSIDE.v6}/64 dev br0 nodad; ip link set br0 up
+  for node in node1 node2; do ip link add $node type veth peer name up0 netns ${prefix}-$node; ip link set $node master br0 up; done
+  ${Object.values(NODES)
+    .map(({ number, v4, v6 }) => `ip route add 10.244.${number}.0/24 via ${v4}; ip -6 route add fd44:0:${number}::/64 via ${v6}`)
+    .join('; ')}
+  ip route add 203.0.113.0/24 via ${NODES.node1.v4}; ip -6 route add fd0b::/64 via ${NODES.node1.v6}`
 
 export async function createProxyNetwork(mode: string): Promise<ProxyNetwork> {
   const prefix = `kp${process.pid.toString(36)}${serial++}`
   const name = (place: Place): string => `${prefix}-${place}`
   const inside = (place: Place, ...argv: readonly string[]): string[] => ['ip', 'netns', 'exec', name(place), ...argv]
-  const places: readonly Place[] = ['node', 'a', 'b', 'outside']
+  const nodes = Object.keys(NODES) as Node[]
+  const pods = Object.keys(PODS) as Pod[]
+  const places: readonly Place[] = ['outside', ...nodes, ...pods]
   const children: ChildProcess[] = []
-  const script = (file: string): string => join(import.meta.dirname, file)
 
   async function destroy(): Promise<void> {
     for (const child of children) child.kill('SIGKILL')
     for (const place of places) await run(['ip', 'netns', 'del', name(place)])
   }
 
-  /** Starts a script of ours in a place; resolves at its first line. */
-  async function start(
-    place: Place,
-    file: string,
-    ...args: readonly string[]
-  ): Promise<{ readonly child: ChildProcess; readonly lines: Interface }> {
-    const [program = '', ...rest] = inside(place, process.execPath, script(file), ...args)
+  /** A script of ours in a place, told what to do line by line. */
+  async function start(place: Place, file: string, ...args: readonly string[]): Promise<(order: unknown) => Promise<unknown>> {
+    const [program = '', ...rest] = inside(place, process.execPath, join(import.meta.dirname, file), ...args)
     const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] })
     children.push(child)
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })
-    await new Promise<void>((resolve, reject) => {
-      lines.once('line', () => resolve())
-      child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)))
+    const waiting: Deferred<unknown>[] = []
+    const next = (): Promise<unknown> => {
+      const answer = deferred<unknown>()
+      waiting.push(answer)
+      return answer.promise
+    }
+    lines.on('line', (line) => {
+      const answer = JSON.parse(line) as { readonly error?: string }
+      if (answer?.error === undefined) waiting.shift()?.resolve(answer)
+      else waiting.shift()?.reject(new Error(`${place}: ${answer.error}`))
     })
-    return { child, lines }
+    child.once('exit', (code) => waiting.forEach(({ reject }) => void reject(new Error(`${file} in ${place} ended with ${code}`))))
+    await next()
+    return async (order) => {
+      const text = JSON.stringify(order)
+      child.stdin?.write(`${text}\n`)
+      const timer = setTimeout(
+        () => waiting.shift()?.reject(new Error(`${file} in ${place} did not answer ${text.slice(0, 200)}`)),
+        ORDER_MS,
+      )
+      return next().finally(() => clearTimeout(timer))
+    }
   }
 
   try {
@@ -55,50 +130,27 @@ export async function createProxyNetwork(mode: string): Promise<ProxyNetwork> {
       await must(['ip', 'netns', 'add', name(place)])
       await must(inside(place, 'ip', 'link', 'set', 'lo', 'up'))
     }
-    await must(
-      inside(
-        'node',
-        'sh',
-        '-ec',
-        `
-        ip link add br0 type bridge; ip addr add 10.244.0.1/24 dev br0; ip link set br0 up
-        for pod in a b; do
-          ip link add v$pod type veth peer name eth0 netns ${prefix}-$pod
-          ip link set v$pod master br0 up; bridge link set dev v$pod hairpin on
-        done
-        ip link add up0 type veth peer name eth0 netns ${name('outside')}
-        ip addr add ${NODE_IP}/24 dev up0; ip link set up0 up; ip route add default via 192.168.99.2
-        echo 1 > /proc/sys/net/ipv4/ip_forward`,
-      ),
-    )
-    for (const pod of ['a', 'b'] as const) {
-      await must(inside(pod, 'sh', '-ec', `ip addr add ${PODS[pod]}/24 dev eth0; ip link set eth0 up; ip route add default via 10.244.0.1`))
-    }
-    await must(
-      inside(
-        'outside',
-        'sh',
-        '-ec',
-        `ip addr add 192.168.99.2/24 dev eth0; ip link set eth0 up; ip route add 203.0.113.0/24 via ${NODE_IP}`,
-      ),
-    )
-    for (const pod of ['a', 'b'] as const) await start(pod, 'backend.js', pod, '8080')
-    const { child, lines } = await start('node', 'driver.js', mode)
-    const tell = (line: string): Promise<string> =>
-      new Promise((resolve) => {
-        lines.once('line', resolve)
-        child.stdin?.write(`${line}\n`)
-      })
+    const shell = (place: Place, script: string): Promise<string> => must(inside(place, 'sh', '-ec', script))
+    await shell('outside', outsideScript(prefix))
+    for (const node of nodes) await shell(node, nodeScript(node, prefix))
+    for (const pod of pods) await shell(pod, podScript(pod))
+    const peers = new Map<Place, (order: unknown) => Promise<unknown>>()
+    await Promise.all(places.map(async (place) => peers.set(place, await start(place, 'peer.js', place))))
+    const drivers = new Map<Node, (order: unknown) => Promise<unknown>>()
+    await Promise.all(nodes.map(async (node) => drivers.set(node, await start(node, 'driver.js', mode, node, NODES[node].zone))))
+    const everyDriver = (order: unknown): Promise<unknown> => Promise.all([...drivers.values()].map((driver) => driver(order)))
     return {
-      async apply(ruleset) {
-        const answer = await tell(JSON.stringify(ruleset))
-        if (answer !== 'ok') throw new Error(answer)
+      apply: async (objects) => void (await everyDriver(objects)),
+      repaired: async (node) => void (await drivers.get(node)?.('repaired')),
+      remove: async () => void (await everyDriver('remove')),
+      order: async <T>(place: Place, order: Readonly<Record<string, unknown>>) => (await peers.get(place)?.(order)) as T,
+      inside: (place, ...argv) => must(inside(place, ...argv)),
+      async background(place, ...argv) {
+        const [program = '', ...rest] = inside(place, ...argv)
+        const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+        children.push(child)
+        await once(child.stdout, 'data')
       },
-      ask: tell,
-      async dial(from, protocol, ip, port, count = 1) {
-        return JSON.parse(await must(inside(from, process.execPath, script('dial.js'), protocol, ip, String(port), String(count))))
-      },
-      inNode: (...argv) => must(inside('node', ...argv)),
       destroy,
     }
   } catch (error) {
