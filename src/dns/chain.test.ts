@@ -5,7 +5,7 @@ import type { ClusterView } from './cluster-records.js'
 import { CorefileError, defaultCorefile, parseCorefile } from './corefile.js'
 import { decodeMessage, encodeReply } from './packet.js'
 import type { Exchange } from './plugins/forward.js'
-import { newMetrics } from './plugins/small.js'
+import { newMetrics } from './plugins/metrics.js'
 import { type Query, type Reply, type Resolve, TYPES } from './types.js'
 
 const empty: ClusterView = {
@@ -91,7 +91,7 @@ t.test('denials are kept as their SOA says, failures never', async (t) => {
 t.test('stale answers serve when upstream is silent; prefetch asks before the end', async (t) => {
   let alive = true
   const { resolve, asked, clock } = chain(
-    '. {\n cache {\n success 100 60\n prefetch 2\n serve_stale 1h\n }\n forward . 192.0.2.1\n}',
+    '. {\n cache {\n success 100 60\n prefetch 2\n serve_stale 1h verify\n }\n forward . 192.0.2.1\n}',
     (_, query) => (alive ? address('198.51.100.1')(_, query) : undefined),
   )
   await resolve(question('a.example'))
@@ -108,7 +108,7 @@ t.test('stale answers serve when upstream is silent; prefetch asks before the en
 })
 
 t.test('the next server is asked when one is silent, and the silent one is left alone', async (t) => {
-  const { resolve, asked, clock } = chain('. {\n forward . 192.0.2.1 192.0.2.2 {\n policy sequential\n }\n}', (server, query) =>
+  const { resolve, asked } = chain('. {\n forward . 192.0.2.1 192.0.2.2 {\n policy sequential\n }\n}', (server, query) =>
     server === '192.0.2.1' ? undefined : address('198.51.100.1')(server, query),
   )
   for (let i = 0; i < 3; i++) t.equal((await resolve(question('a.example'))).rcode, 'NOERROR')
@@ -116,9 +116,107 @@ t.test('the next server is asked when one is silent, and the silent one is left 
     asked.map((line) => line.split(' ')[0]),
     ['192.0.2.1', '192.0.2.2', '192.0.2.1', '192.0.2.2', '192.0.2.2'],
   )
-  await clock.advance(6000)
+})
+
+t.test('a silent server is probed, and asked again once it answers', async (t) => {
+  let alive = false
+  const { resolve, asked, clock } = chain(
+    '. {\n forward . 192.0.2.1 192.0.2.2 {\n policy sequential\n health_check 1s\n }\n}',
+    (server, query) => (server === '192.0.2.1' && !alive ? undefined : address('198.51.100.1')(server, query)),
+  )
+  for (let i = 0; i < 4; i++) await resolve(question('a.example'))
+  const to = (server: string): number => asked.filter((line) => line === `${server} a.example`).length
+  t.same([to('192.0.2.1'), to('192.0.2.2')], [2, 4])
+  await clock.advance(3500)
+  t.equal(asked.filter((line) => line === '192.0.2.1 ').length, 3, 'a probe every second')
+  alive = true
+  await clock.advance(1000)
   await resolve(question('a.example'))
-  t.equal(asked.filter((line) => line.startsWith('192.0.2.1 ')).length, 3, 'and asked again after a rest')
+  t.same([to('192.0.2.1'), to('192.0.2.2')], [3, 4])
+  await clock.advance(60_000)
+  t.equal(asked.filter((line) => line === '192.0.2.1 ').length, 4, 'and no probe more')
+})
+
+t.test('when every server is silent, one answer comes within the time of the client', async (t) => {
+  const { resolve, clock } = chain('. {\n forward . 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4\n}', () => undefined)
+  const reply = resolve(question('a.example'))
+  await clock.advance(5000)
+  t.equal((await reply).rcode, 'SERVFAIL')
+})
+
+t.test('stale answers come at once while they are asked for again; keepttl, minimum, disable, servfail', async (t) => {
+  let ip = '198.51.100.1'
+  const { resolve, asked, clock } = chain(
+    `. {
+      cache {
+        success 100 60 10
+        serve_stale
+        servfail 5s
+        disable success fresh.example
+        keepttl
+      }
+      forward . 192.0.2.1
+    }`,
+    (server, query) => (query.question.name === 'bad.example' ? { rcode: 'SERVFAIL' } : address(ip, 1)(server, query)),
+  )
+  await resolve(question('a.example'))
+  await clock.advance(9000)
+  t.equal((await resolve(question('a.example'))).answers?.[0]?.ttl, 1, 'the time it came with')
+  t.equal(asked.length, 1, 'ten seconds at least')
+  ip = '198.51.100.2'
+  await clock.advance(2000)
+  t.match((await resolve(question('a.example'))).answers, [{ data: { address: '198.51.100.1' } }], 'the old one at once')
+  await clock.advance(0)
+  t.match((await resolve(question('a.example'))).answers, [{ data: { address: '198.51.100.2' } }])
+  for (let i = 0; i < 3; i++) await resolve(question('x.fresh.example'))
+  t.equal(asked.filter((line) => line.endsWith('x.fresh.example')).length, 3)
+  for (let i = 0; i < 3; i++) await resolve(question('bad.example'))
+  t.equal(asked.filter((line) => line.endsWith('bad.example')).length, 1)
+})
+
+t.test('a loop is noticed by a probe, and forwarding ends', async (t) => {
+  let resolveAgain: Resolve = async () => ({ rcode: 'REFUSED' })
+  const { resolve, asked, clock } = chain('. {\n loop\n forward . 192.0.2.1\n}', (server, query) => {
+    if (query.question.type === 13) void resolveAgain(query)
+    return address('198.51.100.1')(server, query)
+  })
+  t.equal((await resolve(question('a.example'))).rcode, 'NOERROR')
+  await clock.advance(2000)
+  t.equal((await resolve(question('a.example'))).rcode, 'NOERROR', 'the probe went out and nobody sent it back')
+  const looping = chain('. {\n loop\n forward . 192.0.2.1\n}', (server, query) => {
+    if (query.question.type === 13) void resolveAgain(query)
+    return address('198.51.100.1')(server, query)
+  })
+  resolveAgain = looping.resolve
+  await looping.clock.advance(2000)
+  t.equal((await looping.resolve(question('a.example'))).rcode, 'SERVFAIL')
+  t.ok(asked.length > 0)
+})
+
+t.test('templates', async (t) => {
+  const { resolve } = chain(
+    `. {
+      template IN AAAA {
+        rcode NOERROR
+      }
+      template IN A ip.example {
+        match "^ip-(?P<a>[0-9]+)-(?P<b>[0-9]+)[.]ip[.]example[.]$"
+        answer "{{ .Name }} 60 IN A 10.0.{{ .Group.a }}.{{ index .Match 2 }}"
+        fallthrough
+      }
+      forward . 192.0.2.1
+    }`,
+    address('198.51.100.1'),
+  )
+  t.same(await resolve(question('x.example', TYPES.AAAA)), {
+    rcode: 'NOERROR',
+    authoritative: true,
+    answers: [],
+    authority: [],
+    additional: [],
+  })
+  t.match((await resolve(question('ip-3-4.ip.example'))).answers, [{ name: 'ip-3-4.ip.example', ttl: 60, data: { address: '10.0.3.4' } }])
+  t.match((await resolve(question('other.ip.example'))).answers, [{ data: { address: '198.51.100.1' } }])
 })
 
 t.test('hosts, rewrite, except', async (t) => {
@@ -132,7 +230,7 @@ t.test('hosts, rewrite, except', async (t) => {
   t.equal((await resolve(question('x.internal'))).rcode, 'REFUSED')
   await resolve(question('web.old.example'))
   t.same(asked, ['192.0.2.1 web.new.example'])
-  t.equal(metrics.requests, 4)
+  t.match(metrics.render(), /^coredns_dns_requests_total\{.*type="A"\} 3$/m)
 })
 
 t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {
@@ -153,6 +251,10 @@ t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {
     ['. {\n forward .\n}', /wants a zone and at least one server/],
     ['. {\n cache 30x\n}', /"30x" is no duration/],
     ['. {\n rewrite name regex ( b\n}', /"\(" is no regular expression/],
+    ['. {\n cache 30 {\n prefech 3\n }\n}', /line 2: cache: unknown property "prefech"/],
+    ['. {\n kubernetes {\n pods sometimes\n }\n}', /pods is one of disabled, insecure, verified/],
+    ['. {\n forward . tls://9.9.9.9\n}', /UDP and TCP only/],
+    ['. {\n template IN A {\n match (\n }\n}', /"\(" is no regular expression/],
   ] as const) {
     try {
       chain(text, () => undefined)

@@ -30,7 +30,7 @@ const slice: EndpointSlice = {
   ports: [{ name: 'pg', port: 5432, protocol: 'TCP' }],
   endpoints: [
     { addresses: ['10.244.0.5'], hostname: 'db-0', conditions: { ready: true } },
-    { addresses: ['10.244.0.6'] },
+    { addresses: ['10.244.0.6'], targetRef: { kind: 'Pod', name: 'db-x' } },
     { addresses: ['10.244.0.9'], conditions: { ready: false } },
   ],
 }
@@ -111,6 +111,46 @@ t.test('ExternalName, pods, the version, and what is not there', async (t) => {
   t.equal((await ask('example.org')).rcode, 'REFUSED', 'other names go on to the next plugin')
   t.equal((await ask('9.9.9.9.in-addr.arpa', 'PTR', { fallthrough: ['in-addr.arpa'] })).rcode, 'REFUSED')
   t.equal((await ask('9.9.9.9.in-addr.arpa', 'PTR')).rcode, 'NXDOMAIN')
+})
+
+t.test('the apex of the zone, and its name server', async (t) => {
+  const more = { nameservers: ['10.96.0.10'] }
+  t.match(data(await ask('cluster.local', 'SOA', more)), [{ type: 'SOA', primary: 'ns.dns.cluster.local' }])
+  t.same(data(await ask('cluster.local', 'NS', more)), [{ type: 'NS', target: 'ns.dns.cluster.local' }])
+  t.same(data(await ask('ns.dns.cluster.local', 'A', more)), [{ type: 'A', address: '10.96.0.10' }])
+  t.equal((await ask('cluster.local', 'A', more)).rcode, 'NOERROR')
+})
+
+t.test('options: verified pods, names of pods, no endpoints, some namespaces', async (t) => {
+  t.same(data(await ask('10-244-0-6.shop.pod.cluster.local', 'A', { pods: 'verified' })), [{ type: 'A', address: '10.244.0.6' }])
+  t.equal((await ask('10-244-0-7.shop.pod.cluster.local', 'A', { pods: 'verified' })).rcode, 'NXDOMAIN')
+  t.same(data(await ask('db-x.db.shop.svc.cluster.local', 'A', { podNames: true })), [{ type: 'A', address: '10.244.0.6' }])
+  t.same(data(await ask('6.0.244.10.in-addr.arpa', 'PTR', { podNames: true })), [{ type: 'PTR', target: 'db-x.db.shop.svc.cluster.local' }])
+  t.equal((await ask('db.shop.svc.cluster.local', 'A', { noEndpoints: true })).rcode, 'NXDOMAIN')
+  t.equal((await ask('web.shop.svc.cluster.local', 'A', { namespaces: ['other'] })).rcode, 'NXDOMAIN')
+})
+
+t.test('Services that name each other in a circle end', async (t) => {
+  const circle: ClusterView = {
+    ...view,
+    service: (_namespace, name) =>
+      service(name, { type: 'ExternalName', externalName: `${name === 'a' ? 'b' : 'a'}.shop.svc.cluster.local` }),
+  }
+  let lookups = 0
+  const resolve = compose([
+    clusterRecords({
+      view: circle,
+      zones: ['cluster.local'],
+      lookup: (query) => {
+        lookups++
+        return resolve(query)
+      },
+    }),
+  ])
+  const question = { name: 'a.shop.svc.cluster.local', type: TYPES.A, class: 1 }
+  const reply = await resolve({ id: 1, opcode: 0, recursionDesired: true, checkingDisabled: false, question, client: '', transport: 'udp' })
+  t.equal(reply.rcode, 'NOERROR')
+  t.ok(lookups < 20 && (reply.answers?.length ?? 0) === lookups + 1, `${lookups} lookups`)
 })
 
 t.test('reverse names', async (t) => {

@@ -19,8 +19,18 @@ export interface ClusterRecordsOptions {
   /** `cluster.local`, and reverse zones such as `in-addr.arpa`. */
   readonly zones: readonly string[]
   readonly ttl?: number
-  /** `10-1-2-3.ns.pod`: answered for any address (`insecure`), or not at all. */
-  readonly pods?: 'disabled' | 'insecure'
+  /** `10-1-2-3.ns.pod`: answered for any address (`insecure`), for pods behind a Service of that namespace (`verified`), or not at all. */
+  readonly pods?: 'disabled' | 'insecure' | 'verified'
+  /** Endpoints without a host name are called like their pods. */
+  readonly podNames?: boolean
+  /** Headless Services have no records. */
+  readonly noEndpoints?: boolean
+  /** A headless Service without ready endpoints does not exist. */
+  readonly ignoreEmpty?: boolean
+  /** Only these. */
+  readonly namespaces?: readonly string[]
+  /** Addresses of the zone's name server: ours. */
+  readonly nameservers?: readonly string[]
   /** Zones in which a name that is not ours goes to the next plugin; `[]` none. */
   readonly fallthrough?: readonly string[]
   /** Follows the target of an ExternalName Service. */
@@ -39,7 +49,7 @@ const addressData = (address: string): RecordData => ({ type: isV6(address) ? 'A
 const isHeadless = (service: Service): boolean => service.spec?.clusterIP === 'None'
 
 /** Ready endpoints, each under the host name it has in DNS. A missing `ready` means ready. */
-function endpointsOf(slices: readonly EndpointSlice[]): EndpointAddress[] {
+function endpointsOf(slices: readonly EndpointSlice[], podNames: boolean): EndpointAddress[] {
   const found = new Map<string, EndpointAddress>()
   for (const slice of slices) {
     if (slice.addressType === 'FQDN') continue
@@ -50,13 +60,29 @@ function endpointsOf(slices: readonly EndpointSlice[]): EndpointAddress[] {
       if (endpoint.conditions?.ready === false) continue
       for (const address of endpoint.addresses) {
         const known = found.get(address)
-        const host = endpoint.hostname || dashed(address)
+        const host = foldName(endpoint.hostname || (podNames && endpoint.targetRef?.name) || dashed(address))
         found.set(address, { address, host, ports: known ? [...known.ports, ...ports] : ports })
       }
     }
   }
   return [...found.values()]
 }
+
+/** Start of authority that negative answers carry: how long they may be kept. */
+const soa = (zone: string, ttl: number): DnsRecord => ({
+  name: zone,
+  ttl,
+  data: {
+    type: 'SOA',
+    primary: `ns.dns.${zone}`,
+    mailbox: `hostmaster.${zone}`,
+    serial: 1,
+    refresh: 7200,
+    retry: 1800,
+    expire: 86400,
+    minimum: ttl,
+  },
+})
 
 type Found =
   | { readonly found: false }
@@ -74,7 +100,14 @@ function lookupForward(labels: readonly string[], query: Query, zone: string, op
   const addresses = (ips: readonly string[]): DnsRecord[] =>
     ips.filter((ip) => wants(isV6(ip) ? TYPES.AAAA : TYPES.A)).map((ip) => record(addressData(ip)))
 
-  if (labels.length === 0) return empty
+  const { nameservers = [] } = options
+  if (labels.length === 0) {
+    if (type === TYPES.SOA) return { found: true, answers: [soa(zone, ttl)] }
+    if (type !== TYPES.NS) return empty
+    const glue = nameservers.map((ip) => record(addressData(ip), `ns.dns.${zone}`))
+    return { found: true, answers: [record({ type: 'NS', target: `ns.dns.${zone}` })], additional: glue }
+  }
+  if (labels.join('.') === 'ns.dns') return { found: true, answers: addresses(nameservers) }
   if (labels.length === 1 && labels[0] === 'dns-version') {
     return { found: true, answers: wants(TYPES.TXT) ? [record({ type: 'TXT', texts: ['1.1.0'] })] : [] }
   }
@@ -82,16 +115,24 @@ function lookupForward(labels: readonly string[], query: Query, zone: string, op
   const namespace = labels.at(-2)
   if (branch !== 'svc' && branch !== 'pod') return nothing
   if (namespace === undefined) return empty
-  if (!view.hasNamespace(namespace)) return nothing
+  if (!view.hasNamespace(namespace) || (options.namespaces && !options.namespaces.includes(namespace))) return nothing
   const rest = labels.slice(0, -2)
   if (rest.length === 0) return empty
 
   if (branch === 'pod') {
     const [ip = ''] = rest
-    if (options.pods !== 'insecure' || rest.length !== 1) return nothing
+    if (!options.pods || options.pods === 'disabled' || rest.length !== 1) return nothing
     const address = [ip.replaceAll('-', '.'), ip.replaceAll('-', ':')].find((text) => isIP(text) !== 0)
-    if (address !== undefined) return { found: true, answers: addresses([address]) }
-    return nothing
+    const isPod = (address = ''): boolean =>
+      view
+        .slicesWithIp(address)
+        .some(
+          ({ metadata, endpoints }) =>
+            metadata.namespace === namespace &&
+            endpoints?.some(({ addresses, targetRef }) => targetRef?.kind === 'Pod' && addresses.includes(address)),
+        )
+    if (address === undefined || (options.pods === 'verified' && !isPod(address))) return nothing
+    return { found: true, answers: addresses([address]) }
   }
 
   const serviceName = rest.at(-1) as string
@@ -105,7 +146,10 @@ function lookupForward(labels: readonly string[], query: Query, zone: string, op
     return { found: true, answers: [record({ type: 'CNAME', target })], alias: target }
   }
   const headless = isHeadless(service)
-  const endpoints = headless ? endpointsOf(view.slices(namespace, serviceName)) : []
+  const named = inner.length === 1
+  const endpoints =
+    (headless || named) && !options.noEndpoints ? endpointsOf(view.slices(namespace, serviceName), options.podNames ?? false) : []
+  if (headless && (options.noEndpoints || (options.ignoreEmpty && endpoints.length === 0))) return nothing
   const clusterIps = headless ? [] : (service.spec?.clusterIPs ?? [service.spec?.clusterIP ?? '']).filter((ip) => ip !== '')
 
   const services = (portName?: string, protocol?: string): Found => {
@@ -133,9 +177,9 @@ function lookupForward(labels: readonly string[], query: Query, zone: string, op
   }
   const [first = '', second = ''] = inner
   if (inner.length === 2 && first.startsWith('_') && second.startsWith('_')) return services(first.slice(1), second.slice(1))
-  if (inner.length === 1 && headless) {
-    const named = endpoints.filter((e) => e.host === first)
-    return named.length > 0 ? { found: true, answers: addresses(named.map((e) => e.address)) } : nothing
+  if (named) {
+    const own = endpoints.filter((e) => e.host === first)
+    return own.length > 0 ? { found: true, answers: addresses(own.map((e) => e.address)) } : nothing
   }
   return nothing
 }
@@ -150,15 +194,15 @@ export function reverseAddress(name: string): string | undefined {
   return new URL(`http://[${(hex.match(/.{4}/g) ?? []).join(':')}]`).hostname.slice(1, -1)
 }
 
-function lookupReverse(query: Query, clusterZone: string, { view, ttl = 5 }: ClusterRecordsOptions): Found {
+function lookupReverse(query: Query, clusterZone: string, { view, ttl = 5, podNames }: ClusterRecordsOptions): Found {
   const ip = reverseAddress(foldName(query.question.name))
   if (ip === undefined) return nothing
   const targets = view.servicesWithIp(ip).map((s) => `${s.metadata.name}.${s.metadata.namespace}.svc.${clusterZone}`)
   for (const slice of view.slicesWithIp(ip)) {
     const service = slice.metadata.labels?.['kubernetes.io/service-name']
     const namespace = slice.metadata.namespace ?? ''
-    const endpoint = slice.endpoints?.find((e) => e.addresses.includes(ip))
-    if (service && endpoint?.hostname) targets.push(`${endpoint.hostname}.${service}.${namespace}.svc.${clusterZone}`)
+    for (const { address, host } of service ? endpointsOf([slice], podNames ?? false) : [])
+      if (address === ip) targets.push(`${host}.${service}.${namespace}.svc.${clusterZone}`)
   }
   if (targets.length === 0) return nothing
   const wanted = query.question.type === TYPES.PTR || query.question.type === TYPES.ANY
@@ -168,30 +212,17 @@ function lookupReverse(query: Query, clusterZone: string, { view, ttl = 5 }: Clu
   }
 }
 
-/** Start of authority that negative answers carry: how long they may be kept. */
-const soa = (zone: string, ttl: number): DnsRecord => ({
-  name: zone,
-  ttl,
-  data: {
-    type: 'SOA',
-    primary: `ns.dns.${zone}`,
-    mailbox: `hostmaster.${zone}`,
-    serial: 1,
-    refresh: 7200,
-    retry: 1800,
-    expire: 86400,
-    minimum: ttl,
-  },
-})
+/** Aliases that are followed for one question: Services may name each other in a circle. */
+const MOST_HOPS = 8
 
 /** Answers for the cluster's own zones. */
 export function clusterRecords(options: ClusterRecordsOptions): DnsPlugin {
   const { zones, ttl = 5, fallthrough = [], lookup } = options
-  const folded = zones.map((zone) => foldName(zone).replace(/\.$/, ''))
+  const folded = zones.map((zone) => foldName(zone).replace(/\.$/, '')).sort((a, b) => b.length - a.length)
   const clusterZone = folded.find((zone) => !zone.endsWith('arpa')) ?? 'cluster.local'
   return async (query, next) => {
     const name = foldName(query.question.name)
-    const zone = folded.filter((each) => isWithin(name, each)).sort((a, b) => b.length - a.length)[0]
+    const zone = folded.find((each) => isWithin(name, each))
     if (zone === undefined || query.question.class !== 1) return next(query)
     const labels = name === zone ? [] : name.slice(0, zone === '' ? undefined : -zone.length - 1).split('.')
     const result = zone.endsWith('arpa') ? lookupReverse(query, clusterZone, options) : lookupForward(labels, query, zone, options)
@@ -200,9 +231,10 @@ export function clusterRecords(options: ClusterRecordsOptions): DnsPlugin {
       return { rcode: 'NXDOMAIN', authoritative: true, authority: [soa(zone, ttl)] }
     }
     if (result.answers.length === 0) return { rcode: 'NOERROR', authoritative: true, authority: [soa(zone, ttl)] }
-    const chase = result.alias !== undefined && query.question.type !== TYPES.CNAME && lookup
+    const hops = (query.hops ?? 0) + 1
+    const chase = result.alias !== undefined && query.question.type !== TYPES.CNAME && hops <= MOST_HOPS && lookup
     const further = chase
-      ? await lookup({ ...query, question: { ...query.question, name: result.alias ?? '' } }).catch(() => undefined)
+      ? await lookup({ ...query, hops, question: { ...query.question, name: result.alias ?? '' } }).catch(() => undefined)
       : undefined
     return {
       rcode: 'NOERROR',

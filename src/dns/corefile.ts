@@ -89,13 +89,16 @@ export function duration(word: string, line: number): number {
   return Number(match[1]) * unit
 }
 
-/** What a cluster starts with: the words of the ConfigMap `coredns`. */
+/**
+ * What a cluster starts with: the words of the ConfigMap `coredns`. We listen on the node, so health and readiness keep away from
+ * CoreDNS's 8080 and 8181, which programs on the node may want. Names of the cluster are looked up as fast as in a cache, and fresh.
+ */
 export const defaultCorefile = (clusterDomain: string): string => `.:53 {
     errors
-    health {
+    health :10054 {
         lameduck 5s
     }
-    ready
+    ready :10055
     kubernetes ${clusterDomain} in-addr.arpa ip6.arpa {
         pods insecure
         fallthrough in-addr.arpa ip6.arpa
@@ -105,7 +108,10 @@ export const defaultCorefile = (clusterDomain: string): string => `.:53 {
     forward . /etc/resolv.conf {
         max_concurrent 1000
     }
-    cache 30
+    cache 30 {
+        disable success ${clusterDomain}
+        disable denial ${clusterDomain}
+    }
     loop
     reload
     loadbalance

@@ -16,11 +16,17 @@ export class PacketError extends Error {
 const MAX_NAME = 255
 const HEADER = 12
 
-function labelText(bytes: Uint8Array): string {
+/** Bytes that stand for themselves in the text of a name. */
+const isPlain = (byte: number): boolean => byte > 0x20 && byte < 0x7f && byte !== 0x2e && byte !== 0x5c
+
+function labelText(bytes: Buffer, from: number, to: number): string {
+  let plain = true
+  for (let i = from; i < to && plain; i++) plain = isPlain(bytes[i] as number)
+  if (plain) return bytes.toString('latin1', from, to)
   let text = ''
-  for (const byte of bytes) {
+  for (const byte of bytes.subarray(from, to)) {
     if (byte === 0x2e || byte === 0x5c) text += `\\${String.fromCharCode(byte)}`
-    else if (byte > 0x20 && byte < 0x7f) text += String.fromCharCode(byte)
+    else if (isPlain(byte)) text += String.fromCharCode(byte)
     else text += `\\${String(byte).padStart(3, '0')}`
   }
   return text
@@ -32,6 +38,11 @@ export function labelsOf(name: string): Buffer[] {
   const labels: Buffer[] = []
   let bytes: number[] = []
   const text = name.endsWith('.') && !name.endsWith('\\.') ? name.slice(0, -1) : name
+  if (!text.includes('\\'))
+    return checked(
+      text.split('.').map((label) => Buffer.from(label, 'latin1')),
+      name,
+    )
   for (let i = 0; i < text.length; i++) {
     const char = text[i] as string
     if (char === '.') {
@@ -44,14 +55,34 @@ export function labelsOf(name: string): Buffer[] {
     } else bytes.push(text.charCodeAt(i) & 0xff)
   }
   labels.push(Buffer.from(bytes))
-  if (labels.some((label) => label.length === 0 || label.length > 63)) throw new RangeError(`not a domain name: ${name}`)
-  if (labels.reduce((sum, label) => sum + label.length + 1, 1) > MAX_NAME) throw new RangeError(`domain name is too long: ${name}`)
+  return checked(labels, name)
+}
+
+function checked(labels: Buffer[], name: string): Buffer[] {
+  let length = 1
+  for (const label of labels) {
+    if (label.length === 0 || label.length > 63) throw new RangeError(`not a domain name: ${name}`)
+    length += label.length + 1
+  }
+  if (length > MAX_NAME) throw new RangeError(`domain name is too long: ${name}`)
   return labels
+}
+
+/** Where the endings of the name at the beginning of the message stand. */
+function suffixes(question: string): Map<string, number> {
+  const labels = labelsOf(question).map((label) => label.toString('latin1'))
+  const found = new Map<string, number>()
+  let at = HEADER
+  for (const [i, label] of labels.entries()) {
+    found.set(labels.slice(i).join('\0'), at)
+    at += label.length + 1
+  }
+  return found
 }
 
 /** Follows compression pointers backwards only, so that a loop cannot be. */
 function readName(reader: ByteReader): string {
-  const labels: string[] = []
+  let text: string | undefined
   let length = 1
   let at = reader.offset
   let lowest = at
@@ -76,11 +107,12 @@ function readName(reader: ByteReader): string {
     if (at + 1 + size > reader.bytes.length) throw new RangeError('name is cut short')
     length += size + 1
     if (length > MAX_NAME) throw new RangeError('name is too long')
-    labels.push(labelText(reader.bytes.subarray(at + 1, at + 1 + size)))
+    const label = labelText(reader.bytes, at + 1, at + 1 + size)
+    text = text === undefined ? label : `${text}.${label}`
     at += size + 1
   }
   reader.offset = end
-  return labels.join('.')
+  return text ?? ''
 }
 
 const ipv6Text = (bytes: Uint8Array): string =>
@@ -216,21 +248,33 @@ export function decodeMessage(bytes: Uint8Array): Message {
 /** Writes names with pointers to earlier ones; letter case as given. */
 class MessageWriter {
   readonly out = new ByteWriter({ capacity: 512 })
-  private readonly seen = new Map<string, number>()
+  /** The first name, which most records belong to. */
+  private question: string | undefined
+  /** Where names begin, and what follows each of their dots; made when a name is not the question's. */
+  private seen: Map<string, number> | undefined
 
   name(name: string): void {
+    if (this.question === undefined) {
+      this.question = name
+      this.write(name, undefined)
+    } else if (name === this.question && name !== '') this.out.u16(0xc000 | HEADER)
+    else {
+      this.seen ??= suffixes(this.question)
+      this.write(name, this.seen)
+    }
+  }
+
+  private write(name: string, seen: Map<string, number> | undefined): void {
     const labels = labelsOf(name)
+    const texts = seen && labels.map((label) => label.toString('latin1'))
     for (const [i, label] of labels.entries()) {
-      const rest = labels
-        .slice(i)
-        .map((part) => part.toString('latin1'))
-        .join('\0')
-      const known = this.seen.get(rest)
+      const rest = texts?.slice(i).join('\0') ?? ''
+      const known = seen?.get(rest)
       if (known !== undefined) {
         this.out.u16(0xc000 | known)
         return
       }
-      if (this.out.length < 0x4000) this.seen.set(rest, this.out.length)
+      if (this.out.length < 0x4000) seen?.set(rest, this.out.length)
       this.out.u8(label.length).raw(label)
     }
     this.out.u8(0)
@@ -295,8 +339,8 @@ function opt(writer: MessageWriter, edns: { readonly dnssecOk: boolean }, extend
   writer.out.u32(((extendedRcode & 0xff) << 24) | (edns.dnssecOk ? 0x8000 : 0)).u16(0)
 }
 
-/** The bytes of an answer; when it is longer than `limit`, records are left out from the end and TC is set. */
-export function encodeReply(query: Query, reply: Reply, limit = 65_535): Buffer {
+/** The bytes of an answer; when it is longer than `limit`, records are left out from the end and TC is set, as with `truncate`. */
+export function encodeReply(query: Query, reply: Reply, limit = 65_535, truncate = false): Buffer {
   const rcode: number = RCODES[reply.rcode]
   const flags =
     0x8000 |
@@ -320,7 +364,7 @@ export function encodeReply(query: Query, reply: Reply, limit = 65_535): Buffer 
     return writer.out.done()
   }
   const { answers = [], authority = [], additional = [] } = reply
-  const whole = write([answers, authority, additional], false)
+  const whole = write([answers, authority, additional], truncate)
   if (whole.length <= limit) return whole
   const withoutExtra = write([answers, authority, []], false)
   if (withoutExtra.length <= limit) return withoutExtra

@@ -1,13 +1,11 @@
 // The DNS of a node: watches Services, EndpointSlices, Namespaces and the Corefile, and answers.
 import { ConfigMap, type EndpointSlice, type Namespace, type Service } from '../api/index.js'
-import { type Client, type Informer, informer } from '../client/index.js'
-import { asError, type Clock, type Logger, type Random } from '../lib/index.js'
-import { buildChain, type ChainContext } from './chain.js'
+import { type Client, eventRecorder, type Informer, informer } from '../client/index.js'
+import { asError, type Clock, explain, type Logger, type Random } from '../lib/index.js'
 import type { ClusterView } from './cluster-records.js'
-import { defaultCorefile, parseCorefile } from './corefile.js'
-import { type DnsMetrics, newMetrics, renderMetrics } from './plugins/small.js'
-import { type DnsServer, serveDns } from './server.js'
-import { foldName, isWithin, type Resolve } from './types.js'
+import { defaultCorefile } from './corefile.js'
+import { type DnsListeners, dnsListeners } from './listeners.js'
+import { newMetrics } from './plugins/metrics.js'
 
 /** Indexes that the informers given to us must have. */
 export const dnsIndexes = {
@@ -19,7 +17,7 @@ export const dnsIndexes = {
       const name = slice.metadata.labels?.['kubernetes.io/service-name']
       return name ? [`${slice.metadata.namespace ?? ''}/${name}`] : []
     },
-    ip: (slice: EndpointSlice): readonly string[] => (slice.endpoints ?? []).filter((e) => e.hostname).flatMap((e) => e.addresses),
+    ip: (slice: EndpointSlice): readonly string[] => (slice.endpoints ?? []).flatMap((e) => e.addresses),
   },
 }
 
@@ -34,14 +32,8 @@ export interface ClusterDnsOptions {
   readonly log: Logger
   readonly clusterDomain: string
   readonly addresses: readonly string[]
-  readonly port?: number
+  readonly nodeName?: string
   readonly resolvConf?: string
-}
-
-export interface ClusterDns {
-  readonly server: DnsServer
-  /** Prometheus text. */
-  metrics(): string
 }
 
 /** The ConfigMap with the Corefile, under the name it has in every cluster. */
@@ -58,53 +50,49 @@ export function clusterView(options: Pick<ClusterDnsOptions, 'services' | 'slice
   }
 }
 
-/** The blocks of a Corefile as one function: the longest zone that fits answers. */
-function resolverOf(corefile: string, context: ChainContext): Resolve {
-  const chains = parseCorefile(corefile).flatMap((block) => {
-    const resolve = buildChain(block, context)
-    return block.zones.map((zone) => ({ zone, resolve }))
-  })
-  chains.sort((a, b) => b.zone.length - a.zone.length)
-  return async (query) => {
-    const name = foldName(query.question.name)
-    const chain = chains.find(({ zone }) => isWithin(name, zone))
-    return chain ? chain.resolve(query) : { rcode: 'REFUSED' }
-  }
-}
-
 /** Answers from when the caches are in until the signal is aborted. A Corefile that cannot be read leaves the last good one in force. */
-export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSignal): Promise<ClusterDns> {
-  const { client, clock, random, log, clusterDomain, addresses, port = 53 } = options
-  const metrics: DnsMetrics = newMetrics()
-  const context: ChainContext = {
-    view: clusterView(options),
-    clock,
-    random,
-    log,
-    metrics,
-    ownAddresses: addresses,
-    ...(options.resolvConf ? { resolvConf: options.resolvConf } : {}),
-  }
+export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSignal): Promise<DnsListeners> {
+  const { client, clock, random, log, clusterDomain, addresses, nodeName } = options
+  const { services, slices, namespaces } = options
+  const synced = Promise.all([services.synced, slices.synced, namespaces.synced])
+  const events = eventRecorder({ client, clock, random, log, component: 'cluster-dns', ...(nodeName ? { host: nodeName } : {}) })
   const standard = defaultCorefile(clusterDomain)
-  let current = resolverOf(standard, context)
-  const use = (corefile: string): void => {
-    try {
-      current = resolverOf(corefile, context)
-      log.info('Corefile in force')
-    } catch (error) {
-      log.error('Corefile refused; the last good one stays in force', { err: asError(error) })
-    }
+  const listeners = dnsListeners(
+    {
+      view: clusterView(options),
+      clock,
+      random,
+      log,
+      metrics: newMetrics(),
+      ownAddresses: addresses,
+      ...(options.resolvConf ? { resolvConf: options.resolvConf } : {}),
+    },
+    { addresses, isReady: () => services.hasSynced && slices.hasSynced && namespaces.hasSynced },
+  )
+  /** One after the other: the newest is in force in the end. */
+  let turn: Promise<void> = synced.then(() => listeners.use(standard))
+  const use = (map: ConfigMap | undefined): void => {
+    const corefile = map?.data?.Corefile ?? standard
+    turn = turn
+      .then(() => listeners.use(corefile))
+      .then(
+        () => log.info('Corefile in force'),
+        (error: unknown) => {
+          log.error('Corefile refused; the last good one stays in force', { reason: explain(error), err: asError(error) })
+          if (map) events.record(map, 'Warning', 'CorefileRefused', `the last good Corefile stays in force on this node: ${explain(error)}`)
+        },
+      )
   }
   const fieldSelector = `metadata.name=${COREFILE_CONFIGMAP.name}`
   const configs = informer(client, ConfigMap, { namespace: COREFILE_CONFIGMAP.namespace, fieldSelector, clock, log })
   configs.subscribe({
-    added: (map) => use(map.data?.Corefile ?? standard),
-    updated: (map, before) => map.data?.Corefile !== before.data?.Corefile && use(map.data?.Corefile ?? standard),
-    deleted: () => use(standard),
+    added: use,
+    updated: (map, before) => map.data?.Corefile !== before.data?.Corefile && use(map),
+    deleted: () => use(undefined),
   })
+  // What cannot be listened on at the start is a failure of the machine, and the caller's to know.
+  await turn
   void configs.run(signal)
-  await Promise.all([options.services.synced, options.slices.synced, options.namespaces.synced])
-  const server = await serveDns({ addresses, port, resolve: (query) => current(query), clock, log })
-  signal.addEventListener('abort', () => void server.close(), { once: true })
-  return { server, metrics: () => renderMetrics(metrics) }
+  signal.addEventListener('abort', () => void listeners.close(), { once: true })
+  return listeners
 }

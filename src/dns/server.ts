@@ -3,7 +3,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { asError, type Clock, type Logger } from '../lib/index.js'
 import { decodeMessage, encodeReply, PacketError } from './packet.js'
-import type { Query, Reply, Resolve } from './types.js'
+import { type Query, type Reply, type Resolve, TYPES } from './types.js'
 
 export interface DnsServerOptions {
   readonly addresses: readonly string[]
@@ -26,6 +26,10 @@ export interface DnsServer {
 
 const PLAIN_UDP = 512
 const EDNS_UDP_MAX = 4096
+/** IXFR and AXFR: zones are not handed out. */
+const [TRANSFER_CHANGES, TRANSFER] = [251, 252]
+/** Questions of one TCP connection at work at once; a client that sends more must wait. */
+const MOST_PIPELINED = 64
 
 function headerOnly(id: number, opcode: number, rcode: number): Buffer {
   const bytes = Buffer.alloc(12)
@@ -56,16 +60,31 @@ export async function answer(
   if (!question || message.questions.length !== 1) return headerOnly(message.id, 0, 1)
   const { id, opcode, recursionDesired, checkingDisabled, edns } = message
   const query: Query = { id, opcode, recursionDesired, checkingDisabled, question, client, transport, ...(edns ? { edns } : {}) }
+  // The source of a UDP packet is easily forged, and all records of a name make a large answer: over TCP, please.
+  if (question.type === TYPES.ANY && transport === 'udp') return encodeReply(query, { rcode: 'NOERROR' }, PLAIN_UDP, true)
+  if (question.type === TRANSFER || question.type === TRANSFER_CHANGES) return encodeReply(query, { rcode: 'REFUSED' }, PLAIN_UDP)
   const reply: Reply = edns && edns.version > 0 ? { rcode: 'BADVERS' } : await resolve(query)
   const limit = transport === 'tcp' ? 65_535 : edns ? Math.min(EDNS_UDP_MAX, Math.max(PLAIN_UDP, edns.udpSize)) : PLAIN_UDP
   return encodeReply(query, reply, limit)
 }
+
+const drained = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done)
+      socket.off('close', done)
+      resolve()
+    }
+    socket.once('drain', done)
+    socket.once('close', done)
+  })
 
 function serveConnection(socket: Socket, options: DnsServerOptions): void {
   const { resolve, log, idleMs = 10_000 } = options
   const client = socket.remoteAddress ?? ''
   let received = Buffer.alloc(0)
   let queue: Promise<void> = Promise.resolve()
+  let waiting = 0
   socket.setTimeout(idleMs, () => socket.destroy())
   socket.on('error', () => socket.destroy())
   socket.on('data', (chunk) => {
@@ -74,13 +93,17 @@ function serveConnection(socket: Socket, options: DnsServerOptions): void {
       const length = received.readUInt16BE(0)
       const message = received.subarray(2, 2 + length)
       received = received.subarray(2 + length)
+      if (++waiting >= MOST_PIPELINED) socket.pause()
       queue = queue.then(async () => {
         const reply = await answer(message, client, 'tcp', resolve)
         if (!reply) return void socket.destroy()
         const framed = Buffer.alloc(2 + reply.length)
         framed.writeUInt16BE(reply.length)
         framed.set(reply, 2)
-        socket.write(framed)
+        const flows = socket.write(framed)
+        // A client that does not read its answers asks nothing more.
+        if (!flows) await drained(socket)
+        if (--waiting < MOST_PIPELINED) socket.resume()
       })
       queue.catch((error: unknown) => {
         log.error('answer over tcp failed', { err: asError(error) })

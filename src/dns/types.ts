@@ -59,6 +59,8 @@ export interface Query {
   /** Address of the asker, and how it asked. */
   readonly client: string
   readonly transport: 'udp' | 'tcp'
+  /** How many aliases of ours led here. */
+  readonly hops?: number
 }
 
 export interface Reply {

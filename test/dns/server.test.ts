@@ -1,15 +1,17 @@
 // Real sockets on loopback: dig and the resolvers of glibc and musl against our server, with unbound-free upstreams of our own.
 import { execFile } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { compose, type DnsRecord, serveDns, TYPES } from '../../src/dns/index.js'
+import { type ClusterView, compose, type DnsRecord, dnsListeners, serveDns, TYPES } from '../../src/dns/index.js'
 import { forward } from '../../src/dns/plugins/forward.js'
-import { errors, loop } from '../../src/dns/plugins/small.js'
-import { silentLog, systemClock, systemRandom } from '../../src/lib/index.js'
+import { newMetrics } from '../../src/dns/plugins/metrics.js'
+import { errors } from '../../src/dns/plugins/small.js'
+import { randomInt, seededRandom, silentLog, systemClock, systemRandom } from '../../src/lib/index.js'
 
 const exec = promisify(execFile)
 const many = Array.from({ length: 80 }, (_, i): DnsRecord => ({ name: 'many.test', ttl: 5, data: { type: 'A', address: `10.0.0.${i}` } }))
@@ -25,13 +27,29 @@ const resolve = compose([
     return next(query)
   },
 ])
-const start = () => serveDns({ addresses: ['127.0.0.1'], port: 0, resolve, clock: systemClock, log: silentLog })
+const nobody: ClusterView = {
+  service: () => undefined,
+  slices: () => [],
+  hasNamespace: () => false,
+  servicesWithIp: () => [],
+  slicesWithIp: () => [],
+}
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+const start = (port = 0) => serveDns({ addresses: ['127.0.0.1'], port, resolve, clock: systemClock, log: silentLog })
+
+const options = { zone: '', clock: systemClock, random: systemRandom, log: silentLog, metrics: newMetrics() }
+const dig = async (port: number, ...args: string[]): Promise<string> =>
+  (await exec('dig', ['@127.0.0.1', '-p', String(port), '+time=3', '+tries=1', ...args])).stdout
 
 t.test('dig over udp, tcp, with and without EDNS', async (t) => {
   const server = await start()
   t.teardown(() => server.close())
-  const dig = async (port: number, ...args: string[]): Promise<string> =>
-    (await exec('dig', ['@127.0.0.1', '-p', String(port), '+time=2', '+tries=1', ...args])).stdout
   t.match(await dig(server.udpPort, 'OnE.tEsT'), /OnE\.tEsT\.\s+5\s+IN\s+A\s+10\.0\.0\.1/)
   t.match(await dig(server.udpPort, '+noedns', '+ignore', 'many.test'), /flags: qr tc/)
   t.notMatch(await dig(server.udpPort, '+bufsize=4096', 'many.test'), /flags: qr tc/)
@@ -67,33 +85,121 @@ t.test('a TCP connection carries several questions, also in pieces, and garbage 
   t.match((await exec('dig', ['@127.0.0.1', '-p', String(server.udpPort), 'one.test'])).stdout, /10\.0\.0\.1/, 'the server goes on')
 })
 
-t.test('forwarding: to another server over real sockets, and a loop is noticed', async (t) => {
-  const upstream = await start()
-  t.teardown(() => upstream.close())
-  const options = { zone: '', clock: systemClock, random: systemRandom, timeoutMs: 1000 }
-  const relay = await serveDns({
-    addresses: ['127.0.0.1'],
-    port: 0,
-    clock: systemClock,
-    log: silentLog,
-    resolve: compose([forward({ ...options, upstreams: [{ address: '127.0.0.1', port: upstream.udpPort }] })]),
+t.test('forwarding to another server over real sockets, past one that hangs and one that lies', async (t) => {
+  // One port for UDP and TCP, as servers have it.
+  const upstream = await start(await freePort())
+  const hanging = createSocket('udp4')
+  const lying = createSocket('udp4')
+  lying.on('message', (bytes, from) => {
+    // Another name under the right id, then the right name under another id.
+    const wrong = Buffer.from(bytes)
+    wrong[2] = 0x81
+    wrong[13] = 0x7a
+    lying.send(wrong, from.port, from.address)
   })
-  t.teardown(() => relay.close())
-  t.match((await exec('dig', ['@127.0.0.1', '-p', String(relay.udpPort), 'one.test'])).stdout, /10\.0\.0\.1/)
+  for (const socket of [hanging, lying]) await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const at = (port: number) => ({ address: '127.0.0.1', port })
+  const resolveBy = forward({
+    ...options,
+    timeoutMs: 300,
+    policy: 'sequential',
+    upstreams: [at(hanging.address().port), at(lying.address().port), at(upstream.udpPort)],
+  })
+  const relay = await serveDns({ addresses: ['127.0.0.1'], port: 0, clock: systemClock, log: silentLog, resolve: compose([resolveBy]) })
+  t.teardown(async () => {
+    await relay.close()
+    await upstream.close()
+    hanging.close()
+    lying.close()
+  })
+  t.match(await dig(relay.udpPort, 'one.test'), /10\.0\.0\.1/)
+  t.match(await dig(relay.udpPort, '+bufsize=4096', 'many.test'), /ANSWER: 80/, 'truncated by upstream, asked again over TCP')
+})
 
-  let noticed = 0
-  const self = { address: '127.0.0.1', port: 0 }
-  const looping = await serveDns({
-    addresses: ['127.0.0.1'],
-    port: 0,
-    clock: systemClock,
-    log: silentLog,
-    resolve: compose([loop('probe.loop', () => noticed++), forward({ ...options, upstreams: [self], timeoutMs: 300 })]),
+t.test('ANY over UDP is told to come over TCP, where nobody can forge an address', async (t) => {
+  const server = await start()
+  t.teardown(() => server.close())
+  t.match(await dig(server.udpPort, '+ignore', '+notcp', 'many.test', 'ANY'), /flags: qr.* tc.*ANSWER: 0/s)
+  t.match(await dig(server.tcpPort, '+tcp', 'many.test', 'ANY'), /ANSWER: 80/)
+})
+
+t.test('malformed packets get an error or nothing, never more bytes than they bring, and the server goes on', async (t) => {
+  const server = await start()
+  t.teardown(() => server.close())
+  const random = seededRandom(Number(process.env.KNARR_SEED ?? 8))
+  const byte = (): number => randomInt(random, 256)
+  const client = createSocket('udp4')
+  t.teardown(() => client.close())
+  let [sent, got, most] = [0, 0, 0]
+  client.on('message', (bytes) => {
+    got += bytes.length
+    most = Math.max(most, bytes.length)
   })
-  t.teardown(() => looping.close())
-  self.port = looping.udpPort
-  await exec('dig', ['@127.0.0.1', '-p', String(looping.udpPort), '+tries=1', '+time=5', 'probe.loop', 'HINFO'])
-  t.ok(noticed > 0)
+  const question = Buffer.from('000101000001000000000000046d616e7904746573740000010001', 'hex')
+  const circle = Buffer.from('000101000001000000000000c00c00010001', 'hex')
+  for (let round = 0; round < 3000; round++) {
+    const bytes = round % 3 === 0 ? Buffer.from(circle) : Buffer.from(question)
+    for (let i = 0; i < 1 + (round % 5); i++) bytes[randomInt(random, bytes.length)] = byte()
+    const cut = round % 7 === 0 ? bytes.subarray(0, randomInt(random, bytes.length)) : bytes
+    sent += cut.length
+    await new Promise<void>((resolve) => client.send(cut, server.udpPort, '127.0.0.1', () => resolve()))
+    if (round % 100 === 0) t.match(await dig(server.udpPort, 'one.test'), /10\.0\.0\.1/)
+  }
+  t.ok(most <= 512, `${most} bytes are the longest answer without EDNS`)
+  t.ok(sent > 0 && got >= 0)
+})
+
+t.test('a Corefile takes over without a lost question, a bad one does not; health, readiness and metrics are served', async (t) => {
+  const upstream = await start()
+  const port = upstream.udpPort
+  let ready = false
+  const listeners = dnsListeners(
+    { view: nobody, clock: systemClock, random: systemRandom, log: silentLog, metrics: newMetrics() },
+    { addresses: ['127.0.0.1'], isReady: () => ready },
+  )
+  t.teardown(async () => {
+    await listeners.close()
+    await upstream.close()
+  })
+  const [own, health, metrics] = [await freePort(), await freePort(), await freePort()]
+  const corefile = (ip: string): string =>
+    `.:${own} {\n health :${health}\n ready :${health}\n prometheus :${metrics}\n hosts {\n ${ip} name.test\n fallthrough\n }\n forward . 127.0.0.1:${port}\n}`
+  await listeners.use(corefile('192.0.2.1'))
+  const page = async (on: number, path: string): Promise<string> => {
+    const response = await fetch(`http://127.0.0.1:${on}${path}`)
+    return `${response.status} ${await response.text()}`
+  }
+  t.same([await page(health, '/health'), await page(health, '/ready')], ['200 OK', '503 kubernetes'])
+  ready = true
+  t.equal(await page(health, '/ready'), '200 OK')
+
+  let asking = true
+  const answers = new Map<string, number>()
+  const ask = async (): Promise<void> => {
+    while (asking) {
+      const answer = (await dig(own, '+short', 'name.test')).trim()
+      answers.set(answer, (answers.get(answer) ?? 0) + 1)
+    }
+  }
+  const clients = [ask(), ask()]
+  for (let i = 2; i < 12; i++) await listeners.use(corefile(`192.0.2.${i}`))
+  await t.rejects(listeners.use('.:1 {\n nonsense\n}'), /line 2: nonsense: no such plugin/)
+  await t.rejects(listeners.use(`.:${own} {\n bind 198.51.100.99\n}`), /EADDRNOTAVAIL/, 'what cannot be listened on changes nothing')
+  t.equal((await dig(own, '+short', 'name.test')).trim(), '192.0.2.11')
+  asking = false
+  await Promise.all(clients)
+  t.same(
+    [...answers.keys()].filter((answer) => !answer.startsWith('192.0.2.')),
+    [],
+    JSON.stringify([...answers]),
+  )
+  t.match(await dig(own, 'one.test'), /10\.0\.0\.1/)
+  t.match(await page(metrics, '/metrics'), /^coredns_dns_requests_total\{.*\} [1-9]/m)
+  const other = await freePort()
+  await listeners.use(`name.test:${other} {\n hosts {\n 192.0.2.99 name.test\n }\n}`)
+  t.same(listeners.open, [`127.0.0.1:${other}`], 'what is no longer named is closed')
+  t.match(await dig(other, 'name.test'), /192\.0\.2\.99/)
+  t.match(await dig(other, 'else.test'), /status: REFUSED/)
 })
 
 const lookup = `#include <netdb.h>

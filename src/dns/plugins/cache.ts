@@ -1,58 +1,89 @@
 // Remembers answers for as long as they say, asks again before they run out, and uses old ones when nobody answers.
 import type { Clock } from '../../lib/index.js'
-import { type DnsPlugin, type DnsRecord, foldName, type Query, type Reply } from '../types.js'
+import { type DnsPlugin, type DnsRecord, foldName, isWithin, type Query, type Reply } from '../types.js'
+import type { Counter, DnsMetrics } from './metrics.js'
+
+interface Limits {
+  /** Entries at most; the oldest go. */
+  readonly capacity: number
+  /** Seconds. */
+  readonly maxTtl: number
+  readonly minTtl: number
+}
 
 export interface CacheOptions {
   readonly clock: Clock
-  /** Longest life of an answer and of a denial, seconds. Defaults 3600 and 1800, as CoreDNS's. */
-  readonly maxTtl?: number
-  readonly maxDenialTtl?: number
-  /** Entries at most; the oldest go. Default 9984. */
-  readonly capacity?: number
-  /** Ask again in the background once an entry was used so often and less than a tenth of its life is left. 0: never. */
-  readonly prefetch?: number
-  /** How long after its end an answer may be used when upstream fails, seconds. 0: never. */
-  readonly serveStale?: number
+  readonly metrics: DnsMetrics
+  /** Folded; none: everything. */
+  readonly zones: readonly string[]
+  readonly success: Limits
+  readonly denial: Limits
+  /** How long a failure is remembered, seconds. 0: never. */
+  readonly servfailTtl: number
+  /** Asked so `times` with no gap longer than `withinMs`, an entry is asked for again when `percent` of its life is left. 0 times: never. */
+  readonly prefetch: { readonly times: number; readonly withinMs: number; readonly percent: number }
+  /** How long after its end an answer may be used; at once while it is asked for again, or (`verify`) only when that fails. */
+  readonly serveStale?: { readonly seconds: number; readonly verify: boolean }
+  /** Answers keep the time to live they came with. */
+  readonly keepTtl: boolean
+  readonly disabled: readonly { readonly kind: Kind; readonly zones: readonly string[] }[]
 }
+
+type Kind = 'success' | 'denial'
 
 interface Entry {
   readonly reply: Reply
   readonly storedAt: number
+  /** Seconds. */
   readonly ttl: number
   hits: number
+  hitAt: number
   refreshing: boolean
 }
 
-/** Seconds an answer may be kept; 0 when not at all. */
-function lifetime(reply: Reply, maxTtl: number, maxDenialTtl: number): number {
-  const answers = reply.answers ?? []
-  if (reply.rcode === 'NOERROR' && answers.length > 0) return Math.min(maxTtl, ...answers.map((record) => record.ttl))
-  if (reply.rcode !== 'NOERROR' && reply.rcode !== 'NXDOMAIN') return 0
-  const soa = (reply.authority ?? []).find((record) => record.data.type === 'SOA')
-  return soa?.data.type === 'SOA' ? Math.min(maxDenialTtl, soa.ttl, soa.data.minimum) : 0
-}
+const kindOf = ({ rcode, answers = [] }: Reply): Kind => (rcode === 'NOERROR' && answers.length > 0 ? 'success' : 'denial')
 
-const aged = (records: readonly DnsRecord[] | undefined, seconds: number, floor: number): readonly DnsRecord[] | undefined =>
-  records?.map((record) => ({ ...record, ttl: Math.max(floor, record.ttl - seconds) }))
+const aged = (records: readonly DnsRecord[] | undefined, seconds: number): readonly DnsRecord[] | undefined =>
+  records?.map((record) => ({ ...record, ttl: Math.max(0, record.ttl - seconds) }))
 
 export function cache(options: CacheOptions): DnsPlugin {
-  const { clock, maxTtl = 3600, maxDenialTtl = 1800, capacity = 9984, prefetch = 0, serveStale = 0 } = options
-  const entries = new Map<string, Entry>()
+  const { clock, metrics, zones, prefetch, serveStale, keepTtl, disabled } = options
+  const hitsOf = (kind: Kind): Counter => metrics.counter('coredns_cache_hits_total', `server="dns://:53",type="${kind}"`)
+  const hits = { success: hitsOf('success'), denial: hitsOf('denial') }
+  const misses = metrics.counter('coredns_cache_misses_total', 'server="dns://:53"')
+  const isDisabled = (kind: Kind, name: string): boolean =>
+    disabled.some((each) => each.kind === kind && each.zones.some((zone) => isWithin(name, zone)))
+  const stores: Readonly<Record<Kind, Map<string, Entry>>> = { success: new Map(), denial: new Map() }
 
-  const keep = (key: string, reply: Reply): void => {
-    const ttl = lifetime(reply, maxTtl, maxDenialTtl)
+  /** Seconds an answer may be kept; 0 when not at all. */
+  function lifetime(reply: Reply, name: string): number {
+    const kind = kindOf(reply)
+    if (isDisabled(kind, name)) return 0
+    const { maxTtl, minTtl } = options[kind]
+    const within = (seconds: number): number => (seconds <= 0 ? 0 : Math.min(maxTtl, Math.max(minTtl, seconds)))
+    if (kind === 'success') return within(Math.min(...(reply.answers ?? []).map((record) => record.ttl)))
+    if (reply.rcode === 'SERVFAIL') return options.servfailTtl
+    if (reply.rcode !== 'NOERROR' && reply.rcode !== 'NXDOMAIN') return 0
+    const soa = (reply.authority ?? []).find((record) => record.data.type === 'SOA')
+    return soa?.data.type === 'SOA' ? within(Math.min(soa.ttl, soa.data.minimum)) : 0
+  }
+
+  function keep(key: string, name: string, reply: Reply): void {
+    const ttl = lifetime(reply, name)
     if (ttl <= 0) return
-    entries.delete(key)
-    entries.set(key, { reply, storedAt: clock.monotonic(), ttl, hits: 0, refreshing: false })
-    if (entries.size > capacity) entries.delete(entries.keys().next().value as string)
+    const kind = kindOf(reply)
+    // What was an answer may now be a denial.
+    for (const store of Object.values(stores)) store.delete(key)
+    const now = clock.monotonic()
+    stores[kind].set(key, { reply, storedAt: now, ttl, hits: 0, hitAt: now, refreshing: false })
+    if (stores[kind].size > options[kind].capacity) stores[kind].delete(stores[kind].keys().next().value as string)
   }
 
   const withAge = ({ reply }: Entry, seconds: number, name: string): Reply => {
-    const answers = aged(reply.answers, seconds, 0)?.map((record) =>
-      foldName(record.name) === foldName(name) ? { ...record, name } : record,
-    )
-    const authority = aged(reply.authority, seconds, 0)
-    const additional = aged(reply.additional, seconds, 0)
+    const passed = keepTtl ? 0 : seconds
+    const answers = aged(reply.answers, passed)?.map((record) => (foldName(record.name) === foldName(name) ? { ...record, name } : record))
+    const authority = aged(reply.authority, passed)
+    const additional = aged(reply.additional, passed)
     return {
       ...reply,
       authoritative: false,
@@ -62,32 +93,55 @@ export function cache(options: CacheOptions): DnsPlugin {
     }
   }
 
-  const keyOf = ({ question, edns, checkingDisabled }: Query): string =>
-    `${foldName(question.name)} ${question.type} ${question.class} ${edns?.dnssecOk ? 'd' : ''}${checkingDisabled ? 'c' : ''}`
+  /** Asks again in the background, once at a time. */
+  function refresh(entry: Entry, key: string, query: Query, next: (query: Query) => Promise<Reply>): void {
+    if (entry.refreshing) return
+    entry.refreshing = true
+    void next(query).then(
+      (reply) => {
+        entry.refreshing = false
+        if (reply.rcode !== 'SERVFAIL') keep(key, foldName(query.question.name), reply)
+      },
+      () => {
+        entry.refreshing = false
+      },
+    )
+  }
+
+  /** Popular, and about to run out. */
+  function isDue(entry: Entry, age: number): boolean {
+    const now = clock.monotonic()
+    entry.hits = now - entry.hitAt > prefetch.withinMs ? 1 : entry.hits + 1
+    entry.hitAt = now
+    return prefetch.times > 0 && entry.hits >= prefetch.times && age > entry.ttl * (1 - prefetch.percent / 100)
+  }
 
   return async (query, next) => {
-    const key = keyOf(query)
-    const entry = entries.get(key)
+    const { question, edns, checkingDisabled } = query
+    const name = foldName(question.name)
+    if (zones.length > 0 && !zones.some((zone) => isWithin(name, zone))) return next(query)
+    if (isDisabled('success', name) && isDisabled('denial', name)) return next(query)
+    const key = `${name} ${question.type} ${question.class} ${edns?.dnssecOk ? 'd' : ''}${checkingDisabled ? 'c' : ''}`
+    const entry = stores.success.get(key) ?? stores.denial.get(key)
     const age = entry ? (clock.monotonic() - entry.storedAt) / 1000 : 0
     if (entry && age < entry.ttl) {
-      entry.hits++
-      if (prefetch > 0 && entry.hits >= prefetch && age > entry.ttl * 0.9 && !entry.refreshing) {
-        entry.refreshing = true
-        void next(query).then(
-          (reply) => keep(key, reply),
-          () => {},
-        )
-      }
-      return withAge(entry, Math.floor(age), query.question.name)
+      hits[kindOf(entry.reply)].add()
+      if (isDue(entry, age)) refresh(entry, key, query, next)
+      return withAge(entry, Math.floor(age), question.name)
     }
-    const stale = entry && age < entry.ttl + serveStale ? entry : undefined
+    misses.add()
+    const stale = entry && serveStale && entry.reply.rcode !== 'SERVFAIL' && age < entry.ttl + serveStale.seconds ? entry : undefined
+    if (stale && !serveStale?.verify) {
+      refresh(stale, key, query, next)
+      return withAge(stale, Number.MAX_SAFE_INTEGER, question.name)
+    }
     try {
       const reply = await next(query)
-      if (reply.rcode === 'SERVFAIL' && stale) return withAge(stale, stale.ttl, query.question.name)
-      keep(key, reply)
+      if (reply.rcode === 'SERVFAIL' && stale) return withAge(stale, Number.MAX_SAFE_INTEGER, question.name)
+      keep(key, name, reply)
       return reply
     } catch (error) {
-      if (stale) return withAge(stale, stale.ttl, query.question.name)
+      if (stale) return withAge(stale, Number.MAX_SAFE_INTEGER, question.name)
       throw error
     }
   }
