@@ -1,5 +1,6 @@
 // Addresses with a meaning inside the Service range: the first is the API server's, the tenth the cluster DNS's.
 import { BlockList, isIPv4 } from 'node:net'
+import { isCidr } from '../api/index.js'
 
 /** The address `index` places behind the start of an IPv4 range such as `10.96.0.0/12`; throws for what is no range. */
 export function addressInRange(cidr: string, index: number): string {
@@ -15,8 +16,15 @@ export function addressInRange(cidr: string, index: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(found / 2 ** shift) % 256).join('.')
 }
 
-export const kubernetesServiceIp = (serviceCidr: string): string => addressInRange(serviceCidr, 1)
-export const clusterDnsIp = (serviceCidr: string): string => addressInRange(serviceCidr, 10)
+/** The range of the cluster's own family; with two families the other one stands behind a comma. */
+function ownRange(serviceCidr: string): string {
+  const [own = '', other, more] = serviceCidr.split(',')
+  if (more !== undefined || (other !== undefined && !(isCidr(other) && other.includes(':'))))
+    throw new Error(`"${serviceCidr}" is no range, and no pair of ranges: write it as 10.96.0.0/16 or 10.96.0.0/16,fd96::/112`)
+  return own
+}
+export const kubernetesServiceIp = (serviceCidr: string): string => addressInRange(ownRange(serviceCidr), 1)
+export const clusterDnsIp = (serviceCidr: string): string => addressInRange(ownRange(serviceCidr), 10)
 
 /** True when two ranges share addresses. */
 export function overlap(a: string, b: string): boolean {

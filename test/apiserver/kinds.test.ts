@@ -50,6 +50,55 @@ void t.test('addresses and ports of Services are handed out once', async (t) => 
   t.equal(again.body.spec.ports[0].nodePort, made[0]?.body.spec.ports[0].nodePort, 'the only port that is left')
 })
 
+void t.test('Services of two families', async (t) => {
+  const { ask } = await startServer(t, { serviceCidr: '10.96.0.0/16,fd96::/112' })
+  const make = (name: string, spec: object) => ask('POST', services, service(name, spec))
+  t.match((await make('one', {})).body.spec, { ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', clusterIPs: [/^10\.96\./] })
+  t.match((await make('six', { ipFamilies: ['IPv6'] })).body.spec, { ipFamilyPolicy: 'SingleStack', clusterIP: /^fd96::/ })
+  const both = { ipFamilies: ['IPv4', 'IPv6'], clusterIPs: [/^10\.96\./, /^fd96::/] }
+  const { body: prefer } = await make('prefer', { ipFamilyPolicy: 'PreferDualStack' })
+  t.match(prefer.spec, both)
+  t.match((await make('turned', { ipFamilies: ['IPv6', 'IPv4'], ipFamilyPolicy: 'RequireDualStack' })).body.spec, {
+    clusterIPs: [/^fd96::/, /^10\.96\./],
+    clusterIP: /^fd96::/,
+  })
+  t.match((await make('said', { ipFamilyPolicy: 'PreferDualStack', clusterIPs: ['10.96.0.99', 'fd96::99'] })).body.spec.clusterIPs, [
+    '10.96.0.99',
+    'fd96::99',
+  ])
+  t.match(await make('taken', { ipFamilyPolicy: 'PreferDualStack', clusterIPs: ['10.96.0.98', 'fd96::99'] }), {
+    status: 422,
+    body: { message: /fd96::99: provided IP is already allocated/ },
+  })
+  t.equal((await ask('GET', '/apis/networking.k8s.io/v1/ipaddresses/10.96.0.98')).status, 404, 'nothing is kept of what was refused')
+  t.match((await make('hand-made', { selector: null, clusterIP: 'None' })).body.spec, {
+    ipFamilies: ['IPv4', 'IPv6'],
+    ipFamilyPolicy: 'RequireDualStack',
+  })
+
+  const [, second] = prefer.spec.clusterIPs
+  const single = await ask('PATCH', `${services}/prefer`, { spec: { ipFamilyPolicy: 'SingleStack' } })
+  t.match(single, { status: 200, body: { spec: { ipFamilies: ['IPv4'], clusterIPs: [prefer.spec.clusterIP] } } })
+  t.equal(single.body.spec.clusterIPs.length, 1)
+  t.equal((await ask('GET', `/apis/networking.k8s.io/v1/ipaddresses/${second}`)).status, 404)
+  const again = await ask('PATCH', `${services}/prefer`, { spec: { ipFamilyPolicy: 'RequireDualStack' } })
+  t.match(again.body.spec, { ...both, clusterIP: prefer.spec.clusterIP })
+
+  const { ask: small } = await startServer(t)
+  t.match(await small('POST', services, service('r', { ipFamilyPolicy: 'RequireDualStack' })), {
+    status: 422,
+    body: { message: /this cluster is not configured for dual-stack services/ },
+  })
+  t.match(await small('POST', services, service('v', { ipFamilies: ['IPv6'] })), {
+    status: 422,
+    body: { message: /spec\.ipFamilies\[0\]: Invalid value: "IPv6": not configured on this cluster/ },
+  })
+  t.match((await small('POST', services, service('p', { ipFamilyPolicy: 'PreferDualStack' }))).body.spec, {
+    ipFamilies: ['IPv4'],
+    ipFamilyPolicy: 'PreferDualStack',
+  })
+})
+
 void t.test('Services change their type', async (t) => {
   const { ask } = await startServer(t)
   const { body: made } = await ask('POST', services, service('s'))

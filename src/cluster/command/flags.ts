@@ -13,7 +13,12 @@ import { clusterDnsIp, kubernetesServiceIp } from '../service-range.js'
 export const common = {
   'node-name': { type: 'string', help: 'name of this node', value: 'NAME', default: hostname().toLowerCase() },
   'cluster-cidr': { type: 'string', help: 'range of the pod network', value: 'CIDR', default: '10.244.0.0/16' },
-  'service-cidr': { type: 'string', help: 'range of Service addresses', value: 'CIDR', default: '10.96.0.0/16' },
+  'service-cidr': {
+    type: 'string',
+    help: 'range of Service addresses; with a comma, one of IPv6 too',
+    value: 'CIDR',
+    default: '10.96.0.0/16',
+  },
   'cluster-domain': { type: 'string', help: 'domain of cluster DNS', value: 'NAME', default: 'cluster.local' },
   'log-level': { type: 'string', help: 'debug, info, warn or error', value: 'LEVEL', default: 'info' },
   help: { type: 'boolean', short: 'h', help: 'show this help' },

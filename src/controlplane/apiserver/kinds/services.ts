@@ -20,6 +20,7 @@ import type { Companions, HookRequest, KindHooks } from '../registry/hooks.js'
 import type { Writer } from '../registry/writer.js'
 
 export interface ServiceRanges {
+  /** One range, or one of each family with a comma between them: the first is the cluster's own family. */
   readonly cidr: string
   readonly nodePorts: { readonly first: number; readonly last: number }
 }
@@ -74,6 +75,24 @@ function dropOfOtherType(object: JsonObject, previous: Service | undefined): voi
   if (spec.type === 'ExternalName') drop('internalTrafficPolicy')
 }
 
+interface Range {
+  readonly cidr: string
+  readonly family: string
+  readonly base: bigint
+  readonly size: bigint
+  /** The band that static addresses are chosen from is left for them while there is room elsewhere. */
+  readonly band: number
+}
+
+const familyOf = (ip: string): string => (ip.includes(':') ? 'IPv6' : 'IPv4')
+
+function rangeOf(cidr: string): Range {
+  const [network = '', bits = '0'] = cidr.split('/')
+  const size = 1n << BigInt((network.includes(':') ? 128 : 32) - Number(bits))
+  const band = Number(size > 65536n ? 256n : size > 256n ? 16n + size / 256n : size / 16n)
+  return { cidr, family: familyOf(network), base: addressBits(network) ?? 0n, size, band }
+}
+
 /** Every node port of a Service with its protocol; the health check's counts as TCP. */
 function portsOf(service: Service | undefined): PortUse[] {
   const ports = (service?.spec?.ports ?? []).flatMap(({ nodePort, protocol = 'TCP' }) => (nodePort ? [{ protocol, port: nodePort }] : []))
@@ -94,22 +113,17 @@ export function serviceHooks(
   { clock, random }: { clock: Clock; random: Random },
   { cidr, nodePorts }: ServiceRanges,
 ): KindHooks {
-  const [network = '', bits = '0'] = cidr.split('/')
-  const v6 = network.includes(':')
-  const base = addressBits(network) ?? 0n
-  const size = 1n << BigInt((v6 ? 128 : 32) - Number(bits))
-  /** The band that static addresses are chosen from is left for them while there is room elsewhere. */
-  const band = Number(size > 65536n ? 256n : size > 256n ? 16n + size / 256n : size / 16n)
+  const ranges = cidr.split(',').map(rangeOf)
 
   const isFree = async (key: string): Promise<boolean> => !(await store.get(key)).kv
 
-  const freeAddress = async (service: Service): Promise<string> => {
+  const freeAddress = async (service: Service, { size, band, base, family }: Range): Promise<string> => {
     const most = Number(size > 65536n ? 65536n : size) - 2
     if (most < 1) throw invalid(service, 'spec.clusterIPs', [], 'failed to allocate IP: the range holds no address')
     const start = band + randomInt(random, Math.max(1, most - band))
     for (let i = 0; i < most; i++) {
       const offset = ((start - 1 + i) % most) + 1
-      const ip = addressText(base + BigInt(offset), v6)
+      const ip = addressText(base + BigInt(offset), family === 'IPv6')
       if (await isFree(addressKey(ip))) return ip
     }
     throw new ApiError('InternalError', 'Internal error occurred: failed to allocate a serviceIP: range is full')
@@ -125,42 +139,83 @@ export function serviceHooks(
   }
 
   /** Chosen by us: may be chosen anew when somebody takes it first. Keyed by the object being written. */
-  const chosen = new WeakMap<JsonObject, { ip: boolean; ports: Set<number> }>()
+  const chosen = new WeakMap<JsonObject, { families: Set<string>; ports: Set<number> }>()
+
+  /** The families a Service is to have, the first of them its own; `given` are the addresses that are already said. */
+  const setFamilies = (spec: JsonObject, service: Service, previous: Service | undefined, given: readonly string[]): string[] => {
+    const named = (spec.ipFamilies ?? []) as string[]
+    const known = named.length > 0 ? named : [...new Set(given.filter((ip) => ip !== 'None').map(familyOf))]
+    const all = [...new Set([...known, ...ranges.map(({ family }) => family)])]
+    // Whoever writes the slices of such a Service knows the families.
+    const free = given[0] === 'None' && !service.spec?.selector
+    if (spec.ipFamilyPolicy === undefined) {
+      const both = known.length > 1 || (free && known.length === 0)
+      spec.ipFamilyPolicy = both ? 'RequireDualStack' : 'SingleStack'
+    }
+    if (free && spec.ipFamilyPolicy !== 'SingleStack') return [...new Set([...all, 'IPv4', 'IPv6'])]
+    for (const [index, family] of known.entries())
+      if (!ranges.some((range) => range.family === family) && !free)
+        throw invalid(service, `spec.ipFamilies[${index}]`, family, 'not configured on this cluster')
+    if (spec.ipFamilyPolicy === 'RequireDualStack' && ranges.length < 2)
+      throw invalid(service, 'spec.ipFamilyPolicy', 'RequireDualStack', 'this cluster is not configured for dual-stack services')
+    if (spec.ipFamilyPolicy !== 'SingleStack') return all
+    // A Service that had two gives the second one back.
+    if (known.length > 1 && (previous?.spec?.ipFamilies?.length ?? 0) < 2)
+      throw invalid(
+        service,
+        'spec.ipFamilyPolicy',
+        'SingleStack',
+        "must be RequireDualStack or PreferDualStack when multiple 'ipFamilies' are specified",
+      )
+    return all.slice(0, 1)
+  }
 
   const setAddresses = async (
     object: JsonObject,
     service: Service,
     previous: Service | undefined,
-    ours: { ip: boolean },
+    ours: { readonly families: Set<string> },
   ): Promise<void> => {
     const spec = object.spec as JsonObject
     if (!wantsAddress(service)) {
       for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy']) delete spec[field]
       return
     }
-    const kept = previous && wantsAddress(previous) ? addressesOf(previous) : []
-    const asked = (spec.clusterIP || (spec.clusterIPs as string[] | undefined)?.[0] || '') as string
-    let ip = asked
-    if (asked === '' && previous?.spec?.clusterIP && wantsAddress(previous)) ip = previous.spec.clusterIP
-    else if (asked === '' || ours.ip) {
-      ip = kept[0] ?? (await freeAddress(service))
-      ours.ip = kept.length === 0
-    } else if (asked !== 'None' && !kept.includes(asked)) {
-      if (!inCidr(cidr, asked)) {
+    const before = previous && wantsAddress(previous) ? previous : undefined
+    const said = (spec.clusterIPs as string[] | undefined)?.length
+      ? (spec.clusterIPs as string[])
+      : spec.clusterIP
+        ? [spec.clusterIP as string]
+        : []
+    const given = said.length > 0 ? said : (before?.spec?.clusterIPs ?? (before?.spec?.clusterIP ? [before.spec.clusterIP] : []))
+    const families = setFamilies(spec, service, before, given)
+    const kept = addressesOf(before)
+    const address = async (family: string): Promise<string> => {
+      const range = ranges.find((each) => each.family === family) as Range
+      const asked = ours.families.has(family) ? undefined : given.find((ip) => familyOf(ip) === family)
+      if (asked === undefined) {
+        ours.families.add(family)
+        return freeAddress(service, range)
+      }
+      if (kept.includes(asked)) return asked
+      if (!inCidr(range.cidr, asked)) {
         throw invalid(
           service,
           'spec.clusterIPs',
           [asked],
-          `failed to allocate IP ${asked}: the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${cidr}`,
+          `failed to allocate IP ${asked}: the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${range.cidr}`,
         )
       }
       if (!(await isFree(addressKey(asked))))
         throw invalid(service, 'spec.clusterIPs', [asked], `failed to allocate IP ${asked}: provided IP is already allocated`)
+      return asked
     }
-    spec.clusterIP = ip
-    spec.clusterIPs = [ip]
-    spec.ipFamilies ??= [v6 ? 'IPv6' : 'IPv4']
-    spec.ipFamilyPolicy ??= 'SingleStack'
+    const ips: string[] = []
+    if (given[0] === 'None') ips.push('None')
+    else for (const family of families) ips.push(await address(family))
+    spec.clusterIP = ips[0] as string
+    spec.clusterIPs = ips
+    spec.ipFamilies = families
     if (spec.internalTrafficPolicy === undefined) spec.internalTrafficPolicy = 'Cluster'
   }
 
@@ -218,7 +273,7 @@ export function serviceHooks(
   const allocate = async (object: JsonObject, previous: Service | undefined): Promise<void> => {
     const service = object as unknown as Service
     if (!service.spec) return
-    const ours = chosen.get(object) ?? { ip: false, ports: new Set<number>() }
+    const ours = chosen.get(object) ?? { families: new Set<string>(), ports: new Set<number>() }
     chosen.set(object, ours)
     dropOfOtherType(object, previous)
     await setAddresses(object, service, previous, ours)
@@ -299,11 +354,10 @@ export async function publishSelf(
   { address, port }: { readonly address: string; readonly port: number },
   { cidr }: ServiceRanges,
 ): Promise<void> {
-  const [network = '', bits = '0'] = cidr.split('/')
-  const v6 = network.includes(':')
-  const clusterIP = addressText((addressBits(network) ?? 0n) + 1n, v6)
+  const cidrs = cidr.split(',')
+  const { base, family } = rangeOf(cidrs[0] ?? '')
+  const clusterIP = addressText(base + 1n, family === 'IPv6')
   const meta = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } }
-  const family = v6 ? 'IPv6' : 'IPv4'
   const spec = {
     clusterIP,
     clusterIPs: [clusterIP],
@@ -319,7 +373,7 @@ export async function publishSelf(
     apiVersion: ServiceCIDR.apiVersion,
     kind: 'ServiceCIDR',
     metadata: { name: 'kubernetes' },
-    spec: { cidrs: [`${network}/${bits}`] },
+    spec: { cidrs },
   })
   const endpointMeta = { name: 'kubernetes', namespace: 'default' }
   const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' }
