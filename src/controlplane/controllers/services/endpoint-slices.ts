@@ -1,5 +1,5 @@
 // EndpointSlices: the addresses behind each Service, in slices of a hundred.
-import { type DiscoveryV1EndpointPort, type Endpoint, EndpointSlice, Node, Pod, Service } from '../../../api/index.js'
+import { type DiscoveryV1EndpointPort, type Endpoint, type EndpointHints, EndpointSlice, Node, Pod, Service } from '../../../api/index.js'
 import { compact, controllerReference, isDeleting, nameOf, sameJson, splitKey, uidOf } from '../objects.js'
 import { canonical } from '../template-hash.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
@@ -31,14 +31,24 @@ export interface SliceInput {
   readonly zoneOf: (node: string) => string | undefined
 }
 
-const endpointOf = (found: PodEndpoint, zoneOf: SliceInput['zoneOf']): Endpoint => {
+/** Whom an endpoint is meant for first, as the Service asks (`trafficDistribution`, KEP-2433 and KEP-3015). */
+function hintsOf(service: Service, nodeName: string | undefined, zone: string | undefined): EndpointHints | undefined {
+  const wish = service.spec?.trafficDistribution
+  const forZones = wish && zone ? [{ name: zone }] : undefined
+  const forNodes = wish === 'PreferSameNode' && nodeName ? [{ name: nodeName }] : undefined
+  return forZones || forNodes ? compact({ forZones, forNodes }) : undefined
+}
+
+const endpointOf = (service: Service, found: PodEndpoint, zoneOf: SliceInput['zoneOf']): Endpoint => {
   const { pod } = found
+  const zone = pod.spec?.nodeName ? zoneOf(pod.spec.nodeName) : undefined
   return compact({
     addresses: found.addresses.slice(0, 1),
     conditions: { ready: found.ready, serving: found.serving, terminating: found.terminating },
     hostname: found.hostname,
     nodeName: pod.spec?.nodeName,
-    zone: pod.spec?.nodeName ? zoneOf(pod.spec.nodeName) : undefined,
+    zone,
+    hints: found.ready ? hintsOf(service, pod.spec?.nodeName, zone) : undefined,
     targetRef: { kind: 'Pod', namespace: pod.metadata.namespace, name: pod.metadata.name, uid: pod.metadata.uid },
   })
 }
@@ -58,7 +68,7 @@ function wanted({ service, pods, zoneOf }: SliceInput): Wanted[] {
       const id = `${family} ${canonical(ports)}`
       const group = groups.get(id) ?? { family, ports, endpoints: new Map() }
       groups.set(id, group)
-      group.endpoints.set(uidOf(pod), endpointOf(found, zoneOf))
+      group.endpoints.set(uidOf(pod), endpointOf(service, found, zoneOf))
       any = true
     }
     // A Service without pods has an empty slice, so that one can see it was looked at.
