@@ -1,24 +1,12 @@
-// Pod networks: attaching and detaching, throughput between two pods against a bare veth pair through a bridge, and loading service maps.
-// Needs root. Peers, measured in the same run when installed: Debian's containernetworking-plugins, iperf3, nft(8).
+// Pod networks: attaching and detaching, and throughput between two pods against a bare veth pair through a bridge.
+// Needs root. Peers, measured in the same run when installed: Debian's containernetworking-plugins, iperf3.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Cni, createCni } from '../../src/cni/index.js'
-import {
-  checked,
-  createNetworkNamespace,
-  inNetworkNamespace,
-  Nftables,
-  type NftElement,
-  type NftSet,
-  type NftTable,
-  removeNetworkNamespace,
-  renewTable,
-  sysNumber,
-  withNetwork,
-} from '../../src/sys/index.js'
+import { checked, createNetworkNamespace, inNetworkNamespace, removeNetworkNamespace, sysNumber, withNetwork } from '../../src/sys/index.js'
 import { median, printAim, printTable, quantile } from './table.js'
 
 if (process.getuid?.() !== 0) {
@@ -150,62 +138,6 @@ try {
       met: Math.max(ratio(1), ratio(2)) >= 0.95,
     })
   } else console.log('iperf3 is not installed: no throughput')
-
-  const table: NftTable = { family: 'ip', name: 'bench' }
-  const map: NftSet = {
-    table,
-    name: 'endpoints',
-    key: ['ipv4_addr', 'inet_proto', 'inet_service', 'mark'],
-    data: ['ipv4_addr', 'inet_service'],
-  }
-  const element = (service: number, slot: number): NftElement => ({
-    key: [`10.96.${service >> 8}.${service & 255}`, 'tcp', 80, slot],
-    data: [`10.${100 + slot}.${service >> 8}.${service & 255}`, 8080],
-  })
-  const chain = { table, name: 'services', hook: { type: 'nat', hook: 'prerouting', priority: -100 } } as const
-  const dnat = { dnat: { map, key: ['ip daddr', 'meta l4proto', 'th dport', { numgen: 'random', modulus: 2 }] } } as const
-  const load = (nft: Nftables, services: number): number => {
-    const start = performance.now()
-    const elements = Array.from({ length: services * 2 }, (_, i) => element(i >> 1, i & 1))
-    nft.apply([
-      ...renewTable(table),
-      { do: 'add chain', chain },
-      { do: 'add set', set: map },
-      { do: 'add elements', set: map, elements },
-      { do: 'add rule', rule: { chain, statements: [dnat] } },
-    ])
-    return performance.now() - start
-  }
-  using nft = new Nftables({ namespace: namespace() })
-  const sizes = [1000, 5000, 10_000]
-  const loads = sizes.map((size) => median([1, 2, 3].map(() => load(nft, size))))
-  const changes = Array.from({ length: 50 }, (_, i) => {
-    const start = performance.now()
-    const old = { do: 'delete elements', set: map, elements: [element(i, 0)] } as const
-    nft.apply([old, { do: 'add elements', set: map, elements: [element(i, 0)] }])
-    return performance.now() - start
-  })
-  const lines = Array.from({ length: 20_000 }, (_, i) => element(i >> 1, i & 1)).map(
-    ({ key, data }) => `${key.join(' . ')} : ${(data as string[]).join(' . ')}`,
-  )
-  const script = `add table ip peer\nadd map ip peer endpoints { type ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . inet_service; }\nadd element ip peer endpoints { ${lines.join(', ')} }\n`
-  const peer = namespace()
-  const startPeer = performance.now()
-  const nftRun = inNetworkNamespace(peer, () => spawnSync('nft', ['-f', '-'], { input: script, maxBuffer: 1 << 26 }))
-  const peerMs = nftRun.status === 0 ? performance.now() - startPeer : Number.NaN
-  printTable(
-    ['services in one map, 2 endpoints each', 'load ms'],
-    [...sizes.map((size, i) => [`${size} through netlink`, loads[i] ?? 0] as const), ['10000 through nft -f', peerMs] as const],
-  )
-  const p99 = quantile(changes, 0.99)
-  console.log(`one endpoint changed among 10000 services: p50 ${median(changes).toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`)
-  printAim({
-    name: 'cold load of 10,000 services',
-    wanted: 'under 500 ms',
-    measured: `${(loads[2] ?? 0).toFixed(0)} ms`,
-    met: (loads[2] ?? 1e9) < 500,
-  })
-  printAim({ name: 'one change with 10,000 services', wanted: 'under 10 ms (p99)', measured: `${p99.toFixed(2)} ms`, met: p99 < 10 })
 } finally {
   for (const path of made) removeNetworkNamespace(path)
   rmSync(folder, { recursive: true, force: true })
