@@ -63,6 +63,8 @@ const nodeScript = (node: Node, prefix: string): string => {
     ip addr add ${v4}/24 dev up0; ip addr add ${v6}/64 dev up0 nodad; ip link set up0 up
     ip route add default via ${OUTSIDE.v4}; ip -6 route add default via ${OUTSIDE.v6}
     ip route add 10.244.${other?.number}.0/24 via ${other?.v4}; ip -6 route add fd44:0:${other?.number}::/64 via ${other?.v6}
+    # Addresses of load balancers lead back to where they came from: redirects would use up what may be sent of ICMP errors.
+    for link in all default up0; do echo 0 > /proc/sys/net/ipv4/conf/$link/send_redirects; done
     echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding`
 }
 
