@@ -188,9 +188,18 @@ async function rules(): Promise<readonly Loaded[]> {
   )
   rows.push(await proxied('nftables, 2 endpoints', nftablesApplier({ clusterCidrs: CIDRS, namespace }), two, 300))
   loaded.push({ name: 'nftables', ...ours, count: SERVICES })
+  const print = (): void =>
+    printTable(
+      [`${SERVICES} Services into the kernel`, 'load ms', 'one change p50 ms', 'p99', 'heap MiB', 'kernel MiB'],
+      rows.splice(0).map((row) => row.map((cell) => (Number.isNaN(cell) ? '-' : cell))),
+    )
+  const [, load = 0, , p99 = 0] = rows[1] as number[]
+  print()
+  printAim({ name: 'cold load of 10,000 Services', wanted: 'under 500 ms', measured: `${load.toFixed(0)} ms`, met: load < 500 })
+  printAim({ name: 'one change with 10,000 Services', wanted: 'under 10 ms (p99)', measured: `${p99.toFixed(2)} ms`, met: p99 < 10 })
   if (has('iptables-restore')) {
     const space = pair('i')
-    rows.push(await proxied('iptables, 2 endpoints', iptables(space.client), two, 5))
+    rows.push(await proxied('iptables, 2 endpoints', iptables(space.client), two, 3))
     loaded.push({ name: 'iptables', ...space, count: SERVICES })
   }
   if (has('nft')) {
@@ -218,13 +227,7 @@ async function rules(): Promise<readonly Loaded[]> {
     ])
     loaded.push({ name: "kube-proxy's nft layout", ...space, count: PEER_SERVICES })
   }
-  printTable(
-    [`${SERVICES} Services into the kernel`, 'load ms', 'one change p50 ms', 'p99', 'heap MiB', 'kernel MiB'],
-    rows.map((row) => row.map((cell) => (Number.isNaN(cell) ? '-' : cell))),
-  )
-  const [, load = 0, , p99 = 0] = rows[1] as number[]
-  printAim({ name: 'cold load of 10,000 Services', wanted: 'under 500 ms', measured: `${load.toFixed(0)} ms`, met: load < 500 })
-  printAim({ name: 'one change with 10,000 Services', wanted: 'under 10 ms (p99)', measured: `${p99.toFixed(2)} ms`, met: p99 < 10 })
+  print()
   return loaded
 }
 
