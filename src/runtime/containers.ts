@@ -144,7 +144,7 @@ export class Containers implements Runtime {
   ): Promise<ExecProcess> {
     const problems = validateProcess(options.process)
     if (problems.length > 0) throw new RuntimeError('InvalidSpec', problemText(problems))
-    const state = this.files.read(id)
+    const state = this.read(id)
     const { status, pid } = this.stateOf(state)
     if (status === 'stopped' || status === 'creating' || pid === undefined) {
       throw new RuntimeError('WrongStatus', `cannot exec in a ${status} container: ${id}`)
@@ -216,7 +216,7 @@ export class Containers implements Runtime {
   }
 
   async stats(id: string): Promise<ContainerStats> {
-    const { cgroupPath } = this.files.read(id)
+    const { cgroupPath } = this.read(id)
     return { at: this.clock.now(), ...openCgroup(cgroupPath).stats() }
   }
 
@@ -268,7 +268,7 @@ export class Containers implements Runtime {
 
   /** Calls back at each kill for want of memory. */
   onOom(id: string, report: (kills: number) => void): () => void {
-    return openCgroup(this.files.read(id).cgroupPath).onOom(report)
+    return openCgroup(this.read(id).cgroupPath).onOom(report)
   }
 
   /** Resolves when the first process has ended, whoever its parent is. */
@@ -286,11 +286,11 @@ export class Containers implements Runtime {
   }
 
   async pids(id: string): Promise<readonly number[]> {
-    return openCgroup(this.files.read(id).cgroupPath).processes()
+    return openCgroup(this.read(id).cgroupPath).processes()
   }
 
   async openTerminal(id: string): Promise<number> {
-    const state = this.files.read(id)
+    const state = this.read(id)
     const pids = this.files.pids(id)
     if (!state.spec.process?.terminal) throw new RuntimeError('WrongStatus', `container ${id} has no terminal`)
     const monitor = pids && isMonitor(pids.monitor, id) ? openPidfd(pids.monitor) : undefined
@@ -319,7 +319,7 @@ export class Containers implements Runtime {
   }
 
   async spec(id: string): Promise<Spec> {
-    return this.files.read(id).spec
+    return this.read(id).spec
   }
 
   subscribe(listener: (event: RuntimeEvent) => void): () => void {
