@@ -55,7 +55,7 @@ t.test('the rest of the cluster', { timeout: 300_000 }, async (t) => {
     t.equal(await client.find(PersistentVolumeClaim, { namespace, name: 'data' }), undefined)
   })
 
-  await t.test('owners in a circle do not keep each other', async () => {
+  await t.test('owners in a circle do not keep each other', async (t) => {
     const own = async (owner: string, of: string): Promise<void> => {
       const { uid } = (await client.get(Pod, { namespace, name: owner })).metadata
       const reference = { apiVersion: 'v1', kind: 'Pod', name: owner, uid, blockOwnerDeletion: true }
@@ -67,6 +67,8 @@ t.test('the rest of the cluster', { timeout: 300_000 }, async (t) => {
     await own('b', 'c')
     await client.delete(Pod, { namespace, name: 'a' }, { propagationPolicy: 'Foreground' })
     for (const name of ['a', 'b', 'c']) await gone(name)
+    const left = (await client.list(Pod, { namespace })).items.map((each) => each.metadata.name)
+    t.same(left, [], 'all three are gone')
   })
 
   await t.test('orphans stay, and are found again', async (t) => {

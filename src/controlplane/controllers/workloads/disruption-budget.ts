@@ -12,7 +12,7 @@ import {
   selects,
 } from '../../../api/index.js'
 import { rfc3339 } from '../../../lib/index.js'
-import { compact, controllerOf, isDeleting, keyOf, millis, sameJson, scaled } from '../objects.js'
+import { compact, controllerOf, groupOf, isDeleting, keyOf, millis, sameJson, scaled } from '../objects.js'
 import { isFinished, isReady, podCondition } from '../pods.js'
 import type { Cache, Controller } from '../types.js'
 import { watch } from '../types.js'
@@ -69,7 +69,7 @@ export function expectedCount(pods: readonly Pod[], cache: Cache): Expected {
       else if (set) scales.set(owner.uid, set.spec?.replicas ?? 1)
     } else if (owner.kind === 'StatefulSet') scales.set(owner.uid, cache.get(StatefulSet, key)?.spec?.replicas ?? 0)
     else if (owner.kind === 'ReplicationController') scales.set(owner.uid, cache.get(ReplicationController, key)?.spec?.replicas ?? 0)
-    else return { error: `${owner.kind} does not implement the scale subresource` }
+    else return { error: `${owner.kind.toLowerCase()}s.${groupOf(owner.apiVersion)} does not implement the scale subresource` }
   }
   return { count: [...scales.values()].reduce((sum, each) => sum + each, 0), unmanaged }
 }

@@ -1,8 +1,9 @@
 import t from 'tap'
 import type { CronJob, Job, Pod, StatefulSet } from '../../../api/index.js'
+import type { Cache } from '../types.js'
 import { planDue } from './cron-job.js'
 import { nextTime, parseSchedule } from './cron-schedule.js'
-import { planBudget } from './disruption-budget.js'
+import { expectedCount, planBudget, sparedAt } from './disruption-budget.js'
 import { formatIndexes, parseIndexes } from './job-indexes.js'
 import { planJob } from './job-plan.js'
 import { planReplicas } from './replicas.js'
@@ -196,6 +197,30 @@ t.test('missed times: the latest counts, the deadline cuts off the rest', async 
   t.match(planDue(cron({}), schedule, now + 1000), { time: now, missed: 6 })
   t.match(planDue(cron({ startingDeadlineSeconds: 30 }), schedule, now + 60_000), { time: undefined, missed: 0 })
   t.equal(planDue({ ...cron({}), status: { lastScheduleTime: time(now - 30 * 86_400_000) } }, schedule, now + 1000).time, now)
+})
+
+t.test('how many pods a budget expects', async (t) => {
+  const sets = new Map([['set', { metadata: { uid: 'set' }, spec: { replicas: 4 } }]])
+  const cache = { get: (_: unknown, key: string) => sets.get(key.split('/')[1] ?? '') } as unknown as Cache
+  const owned = (kind: string, apiVersion: string, name: string): Pod => ({
+    ...pod(name),
+    metadata: { name, namespace: 'default', ownerReferences: [{ kind, apiVersion, name: 'set', uid: 'set', controller: true }] },
+  })
+  const set = owned('ReplicaSet', 'apps/v1', 'a')
+  const alone: Pod = { ...pod('b'), metadata: { name: 'b', namespace: 'default' } }
+  t.same(expectedCount([set, set], cache), { count: 4, unmanaged: false })
+  t.same(expectedCount([set, alone], cache), { count: 4, unmanaged: true }, 'pods without an owner do not count')
+  t.same(expectedCount([owned('Job', 'batch/v1', 'c')], cache), { error: 'jobs.batch does not implement the scale subresource' })
+})
+
+t.test('a pod that was spared is no disruption target any more', async (t) => {
+  const target = (reason: string): Pod => ({
+    ...pod('a'),
+    status: { phase: 'Running', conditions: [{ type: 'DisruptionTarget', status: 'True', reason, lastTransitionTime: time(now) }] },
+  })
+  t.equal(sparedAt(target('EvictionByEvictionAPI')), Math.floor(now / 1000) * 1000 + 120_000)
+  t.equal(sparedAt(target('TerminationByKubelet')), undefined, 'that may take any time')
+  t.equal(sparedAt(pod('b')), undefined)
 })
 
 t.test('a budget allows what is left above its minimum', async (t) => {
