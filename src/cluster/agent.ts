@@ -12,11 +12,13 @@ import { asError, explain } from '../lib/index.js'
 import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { chooseApplier } from './applier.js'
-import { addressHost, cgroupHost, enableForwarding, volumeHost } from './hosts.js'
+import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
 import { nodeIdentity, servingIdentity } from './identity.js'
 import { paths } from './paths.js'
+import { followPodNetwork } from './pod-network.js'
+import { ensurePodNetworkImage } from './pod-network-image.js'
 import type { ProxyMode } from './proxy-mode.js'
-import { ensurePodNetworkImage } from './self-image.js'
+
 import type { ProcessContext } from './server.js'
 import { KUBERNETES_VERSION } from './version.js'
 
@@ -25,6 +27,7 @@ export interface AgentOptions {
   readonly nodeIp: string
   readonly kubeconfig: string
   readonly clusterDomain: string
+  readonly serviceCidr: string
   /** Address of cluster DNS; '' leaves DNS to somebody else. */
   readonly clusterDns: string
   readonly clusterCidr: string
@@ -107,6 +110,8 @@ export async function runAgent(
   const { clock, random, log } = context
   for (const folder of [paths.run, paths.state, paths.kubelet, paths.podLogs, paths.containerLogs]) mkdirSync(folder, { recursive: true })
   enableForwarding(log)
+  ensureNodeAddress(options.nodeIp)
+  addServiceRoute(options.serviceCidr, options.nodeIp)
 
   const identity = nodeIdentity(options.kubeconfig, options.nodeName, context)
   const transport = await httpsTransport({ server: identity.server, ca: identity.ca, identity: identity.current })
@@ -169,6 +174,17 @@ export async function runAgent(
     namespaces.run(signal),
     thisNode.run(signal),
     identity.keepFresh(client, signal),
+    followPodNetwork(
+      {
+        client,
+        nodeName: options.nodeName,
+        folder: paths.podNetwork,
+        confDir: paths.cniConf,
+        clock,
+        log: log.child({ component: 'pod-network' }),
+      },
+      signal,
+    ).catch(fail('pod network')),
     runProxy(
       {
         services,

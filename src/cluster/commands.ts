@@ -13,10 +13,6 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   join: { summary: 'Make this machine a node of a cluster', load: async () => (await import('./command/join.js')).joinCommandEntry },
   token: { summary: 'Tokens for joining: create, list, delete', load: async () => (await import('./command/token.js')).tokenCommand },
   reset: { summary: 'Take everything of knarr off this machine', load: async () => (await import('./command/up.js')).resetCommand },
-  'pod-network': {
-    summary: 'Be the pod network of a node (what the add-on runs)',
-    load: async () => (await import('./command/pod-network.js')).podNetworkCommand,
-  },
   server: { summary: 'Run the control plane in the foreground', load: async () => (await import('./command/server.js')).server },
   agent: { summary: 'Run a node in the foreground', load: async () => (await import('./command/agent.js')).agent },
   backup: {

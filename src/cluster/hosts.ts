@@ -1,10 +1,12 @@
 // What kubelet, proxy and DNS ask of the kernel, bound to it.
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import type { CgroupHost, VolumeHost } from '../kubelet/index.js'
 import { hasErrno, type Logger } from '../lib/index.js'
 import type { AddressHost } from '../proxy/index.js'
 import { mount, openCgroup, unmount, withNetwork } from '../sys/index.js'
+import { LONE_ADDRESS } from './node-address.js'
 
 /** Mounts for volumes. */
 export const volumeHost: VolumeHost = {
@@ -55,6 +57,20 @@ export const addressHost: AddressHost = {
   isLocal: (ip) => Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === ip)),
 }
 
+/** Puts the address of a machine without any network on our own link. */
+export const ensureNodeAddress = (ip: string): void => void (ip === LONE_ADDRESS && addressHost.add(ip))
+
+/**
+ * Lets programs of the node itself open connections to Service addresses where there is no default route: the packet needs a way before
+ * the rules give it another destination. `source` keeps it from taking the link's own address along.
+ */
+export function addServiceRoute(serviceCidr: string, source: string): void {
+  withNetwork(undefined, (network) => {
+    if (!network.findLink(LINK)) network.addLink({ kind: 'bridge', name: LINK, up: true })
+    network.replaceRoute({ to: serviceCidr, link: network.link(LINK).index, source })
+  })
+}
+
 /** Takes the link and all its addresses away. */
 export const removeAddressLink = (): void => withNetwork(undefined, (network) => void network.deleteLink(LINK))
 
@@ -85,8 +101,20 @@ export const cgroupHost: CgroupHost = {
   },
 }
 
+/** Modules that no system call loads by itself, and what shows that they are there. Kernels that have them built in need no loading. */
+const MODULES: Readonly<Record<string, () => boolean>> = {
+  overlay: () => /\boverlay\b/.test(readFileSync('/proc/filesystems', 'utf8')),
+  br_netfilter: () => existsSync('/proc/sys/net/bridge'),
+}
+
+/** Loads what is missing, if it can be; what cannot is seen by its absence later. */
+export function loadModules(): void {
+  for (const [name, isThere] of Object.entries(MODULES)) if (!isThere()) spawnSync('modprobe', ['--quiet', name])
+}
+
 /** Sysctls that pods' traffic needs; what is missing in this kernel is not needed by it. */
 export function enableForwarding(log: Logger): void {
+  loadModules()
   const wanted = {
     '/proc/sys/net/ipv4/ip_forward': '1',
     '/proc/sys/net/ipv6/conf/all/forwarding': '1',

@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 
+/** The address of a machine without any network: a cluster of one node works all the same. On a link of our own (hosts.ts). */
+export const LONE_ADDRESS = '10.254.254.1'
+
 /** The interface of the default route with the lowest metric, from /proc/net/route. */
 function defaultInterface(table: string): string | undefined {
   const routes = table
@@ -19,6 +22,7 @@ export function nodeAddress(table = readFileSync('/proc/net/route', 'utf8'), int
   const preferred = defaultInterface(table)
   if (preferred !== undefined && first(preferred) !== undefined) return first(preferred)
   return Object.keys(interfaces)
+    .filter((name) => !name.startsWith('knarr')) // our own lead nowhere
     .map(first)
     .find((address) => address !== undefined)
 }

@@ -10,6 +10,8 @@ export const paths = {
   state: '/var/lib/knarr',
   store: '/var/lib/knarr/store',
   images: '/var/lib/knarr/images',
+  /** Where the pod network add-on leaves its request. */
+  podNetwork: '/var/lib/knarr/pod-network',
   cniCache: '/var/lib/cni',
   kubelet: '/var/lib/kubelet',
   kubeletPki: '/var/lib/kubelet/pki',

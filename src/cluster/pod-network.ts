@@ -1,6 +1,7 @@
 // The pod network of a node: a CNI configuration for its own pods, ways to the pods of the others.
+import { mkdirSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import { Node } from '../api/index.js'
+import { isCidr, Node } from '../api/index.js'
 import { type Client, informer } from '../client/index.js'
 import { type Overlay, type OverlayMode, type OverlayNode, overlay } from '../cni/index.js'
 import { asError, type Clock, type Logger } from '../lib/index.js'
@@ -41,12 +42,16 @@ export const conflist = ({ podCidrs, clusterCidrs, mtu }: ConflistOptions): stri
     2,
   )}\n`
 
-export interface PodNetworkOptions {
+/** What the add-on asks for. */
+export interface PodNetworkRequest {
+  readonly clusterCidrs: readonly string[]
+  readonly mode: OverlayMode
+}
+
+export interface PodNetworkOptions extends PodNetworkRequest {
   readonly client: Client
   readonly nodeName: string
   readonly confDir: string
-  readonly clusterCidrs: readonly string[]
-  readonly mode: OverlayMode
   readonly clock: Clock
   readonly log: Logger
 }
@@ -62,8 +67,8 @@ export function overlayNode(node: Node): OverlayNode | undefined {
   return { name: node.metadata.name, address, podCidrs, ...(otherAddress === undefined ? {} : { otherAddress }) }
 }
 
-/** Works until aborted; routes stay, because pods go on talking while this is upgraded. */
-export async function runPodNetwork(options: PodNetworkOptions, signal: AbortSignal): Promise<void> {
+/** Works until aborted; routes stay, because pods go on talking while the agent is away. */
+async function runPodNetwork(options: PodNetworkOptions, signal: AbortSignal): Promise<void> {
   const { client, nodeName, confDir, clusterCidrs, mode, clock, log } = options
   const nodes = informer(client, Node, { clock, log })
   const path = join(confDir, '10-knarr.conflist')
@@ -101,4 +106,44 @@ export async function runPodNetwork(options: PodNetworkOptions, signal: AbortSig
   const facts = (node: Node): string => JSON.stringify(overlayNode(node) ?? null)
   nodes.subscribe({ added: sync, deleted: sync, updated: (node, before) => facts(node) !== facts(before) && sync() })
   await nodes.run(signal)
+}
+
+/** Reads the add-on's `network.json`; throws with what is wrong. Pure. */
+export function parseRequest(source: string): PodNetworkRequest {
+  const { clusterCidrs, mode = 'auto' } = JSON.parse(source) as Partial<Record<keyof PodNetworkRequest, unknown>>
+  if (!Array.isArray(clusterCidrs) || !clusterCidrs.every((cidr) => typeof cidr === 'string' && isCidr(cidr)))
+    throw new Error('clusterCidrs: want a list of ranges such as 10.244.0.0/16')
+  const known = (['auto', 'direct', 'vxlan'] as const).find((each) => each === mode)
+  if (!known) throw new Error(`mode: "${String(mode)}" is none of auto, direct, vxlan`)
+  return { clusterCidrs, mode: known }
+}
+
+/** Waits for the add-on to leave its request in `folder`, and runs the pod network as it asks; again when it asks for something else. */
+export async function followPodNetwork(
+  { folder, ...options }: Omit<PodNetworkOptions, keyof PodNetworkRequest> & { readonly folder: string },
+  signal: AbortSignal,
+): Promise<void> {
+  mkdirSync(folder, { recursive: true })
+  let current = new AbortController()
+  let running: Promise<void> = Promise.resolve()
+  let asked: string | undefined
+  const look = (): void => {
+    const source = readFileIfPresent(join(folder, 'network.json'))
+    if (source === undefined || source === asked || signal.aborted) return
+    asked = source
+    current.abort()
+    current = new AbortController()
+    const own = current.signal
+    running = running
+      .then(() => runPodNetwork({ ...options, ...parseRequest(source) }, own))
+      .catch((error: unknown) => {
+        if (!own.aborted) options.log.error('pod network could not be set up', { err: asError(error) })
+      })
+  }
+  const watcher = watch(folder, look)
+  signal.addEventListener('abort', () => current.abort(), { once: true })
+  look()
+  await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
+  watcher.close()
+  await running
 }

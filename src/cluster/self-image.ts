@@ -1,28 +1,7 @@
-// Images made from what is on this machine: Node itself, and for the pod network this installation. No registry is needed.
-import {
-  constants,
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+// What is on this machine, for images that need no registry: Node itself.
+import { constants, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ImageStore, ImportOptions } from '../image/index.js'
-import { paths } from './paths.js'
-
-/** What the pod network add-on asks for; every node makes it for itself. */
-export const POD_NETWORK_IMAGE = 'knarr.local/pod-network:v0.1.0'
-
-/** Packages that the pod network's process loads. */
-const PACKAGES = ['koffi', 'pino', 'undici', 'yaml']
 
 /** The program interpreter that an ELF file asks for (elf(5), PT_INTERP); undefined for a static one. */
 function interpreterOf(path: string): string | undefined {
@@ -70,58 +49,4 @@ export function installation(): string {
     if (existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'node_modules'))) return folder
   }
   throw new Error('cannot tell where knarr is installed')
-}
-
-/** A package and all that it depends on. */
-function closure(home: string, names: readonly string[]): Set<string> {
-  const found = new Set<string>()
-  const visit = (name: string): void => {
-    const manifest = join(home, 'node_modules', name, 'package.json')
-    if (found.has(name) || !existsSync(manifest)) return
-    found.add(name)
-    const { dependencies = {}, optionalDependencies = {} } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-      readonly dependencies?: Record<string, string>
-      readonly optionalDependencies?: Record<string, string>
-    }
-    for (const each of [...Object.keys(dependencies), ...Object.keys(optionalDependencies)]) visit(each)
-  }
-  for (const name of names) visit(name)
-  return found
-}
-
-function writeInstallation(root: string): void {
-  const home = installation()
-  const target = join(root, 'knarr')
-  mkdirSync(join(target, 'node_modules'), { recursive: true })
-  copyFileSync(join(home, 'package.json'), join(target, 'package.json'))
-  cpSync(join(home, 'dist/knarr'), join(target, 'dist/knarr'), { recursive: true, filter: (source) => !source.endsWith('.map') })
-  for (const name of closure(home, PACKAGES))
-    cpSync(join(home, 'node_modules', name), join(target, 'node_modules', name), { recursive: true, dereference: true })
-}
-
-/** Makes an image of a root that `write` fills. */
-export async function makeImage(
-  images: ImageStore,
-  name: string,
-  config: NonNullable<ImportOptions['config']>,
-  write: (root: string) => void,
-): Promise<void> {
-  const base = existsSync(paths.state) ? paths.state : tmpdir()
-  const root = mkdtempSync(join(base, 'image-'))
-  try {
-    write(root)
-    await images.import(root, { name, config, compression: 'none' })
-  } finally {
-    rmSync(root, { recursive: true, force: true })
-  }
-}
-
-/** Makes the pod network's image unless it is there. */
-export async function ensurePodNetworkImage(images: ImageStore): Promise<void> {
-  if (images.resolve(POD_NETWORK_IMAGE)) return
-  const config = { Entrypoint: ['/usr/bin/node', '--max-semi-space-size=1', '/knarr/dist/knarr/main.js', 'pod-network'] }
-  await makeImage(images, POD_NETWORK_IMAGE, config, (root) => {
-    writeNodeRoot(root)
-    writeInstallation(root)
-  })
 }

@@ -1,6 +1,5 @@
 // The flags of the commands that make and run clusters, and the options they become.
-import { homedir, hostname } from 'node:os'
-import { join } from 'node:path'
+import { hostname } from 'node:os'
 import { describeFlags, type FlagSpecs, type Flags, UsageError } from '../../lib/index.js'
 import type { AgentOptions } from '../agent.js'
 import { nodeAddress } from '../node-address.js'
@@ -9,6 +8,8 @@ import { type LogLevel, processLog } from '../process-log.js'
 import { type ProxyMode, proxyModes } from '../proxy-mode.js'
 import type { ServerOptions } from '../server.js'
 import { clusterDnsIp, kubernetesServiceIp } from '../service-range.js'
+import { etcdEndpoints } from '../store-url.js'
+import { defaultUserConfig } from './user-config.js'
 
 export const common = {
   'node-name': { type: 'string', help: 'name of this node', value: 'NAME', default: hostname().toLowerCase() },
@@ -84,7 +85,9 @@ export function ownAddress(given: string | undefined, flag: string): string {
 }
 
 export function serverOptions(flags: Flags<typeof serverFlags>): ServerOptions {
+  // What is no range and no store is told before anything is done.
   kubernetesServiceIp(flags['service-cidr'])
+  if (flags.store !== '') etcdEndpoints(flags.store)
   return {
     nodeName: flags['node-name'],
     advertiseAddress: ownAddress(flags['advertise-address'], 'advertise-address'),
@@ -113,6 +116,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
     nodeIp: ownAddress(flags['node-ip'], 'node-ip'),
     kubeconfig: flags.kubeconfig,
     clusterDomain: flags['cluster-domain'],
+    serviceCidr: flags['service-cidr'],
     clusterDns: dns === 'none' ? '' : (dns ?? clusterDnsIp(flags['service-cidr'])),
     clusterCidr: flags['cluster-cidr'],
     proxyMode: mode satisfies ProxyMode,
@@ -141,7 +145,7 @@ export const upFlags = {
     type: 'string',
     help: 'merge the cluster into this kubeconfig of a user',
     value: 'FILE',
-    bare: join(homedir(), '.kube/config'),
+    bare: defaultUserConfig(),
   },
   demo: { type: 'boolean', help: 'show what the cluster does: images, a rollout under load, and back; needs no network' },
   timeout: { type: 'number', help: 'seconds to wait for the node to be Ready', default: 60 },

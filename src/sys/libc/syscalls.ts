@@ -9,6 +9,7 @@ const table = {
   munmap: [11, 215],
   rt_sigaction: [13, 134],
   rt_sigprocmask: [14, 135],
+  rt_sigtimedwait: [128, 137],
   ioctl: [16, 29],
   nanosleep: [35, 101],
   getpid: [39, 172],
