@@ -1,21 +1,27 @@
 // Files that are either as they were or as they shall be, never half written.
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { hasErrno } from '../lib/index.js'
+import { hasErrno, UsageError } from '../lib/index.js'
 
 /** Writes beside the target, flushes, renames. Folders are made, root-only. */
 export function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`
-  const fd = openSync(temporary, 'wx', mode)
   try {
-    writeSync(fd, typeof content === 'string' ? Buffer.from(content) : content)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+    const fd = openSync(temporary, 'wx', mode)
+    try {
+      writeSync(fd, typeof content === 'string' ? Buffer.from(content) : content)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    if (hasErrno(error, 'ENOSPC', 'EDQUOT')) throw new UsageError(`no space left on the disk of ${path}: free some, then try again`)
+    throw error
   }
-  renameSync(temporary, path)
 }
 
 /** The file's text, or undefined when there is none. */

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, type Random, UsageError } from '../lib/index.js'
 import { openEtcdStore, openLmdbStore, type Store } from '../store/index.js'
+import { etcdEndpoints } from './store-url.js'
 
 export interface StoreChoice {
   readonly dataDir: string
@@ -12,17 +13,6 @@ export interface StoreChoice {
   readonly etcdCaFile: string
   readonly etcdCertFile: string
   readonly etcdKeyFile: string
-}
-
-/** The endpoints of a store's URL; throws UsageError for what is none. */
-export function etcdEndpoints(store: string): { readonly endpoints: readonly string[]; readonly tls: boolean } {
-  const match = /^(etcds?):\/\/([^/]+)$/.exec(store)
-  const hosts = match?.[2]?.split(',') ?? []
-  if (!match || hosts.some((host) => !/:\d+$/.test(host))) {
-    throw new UsageError(`--store: "${store}" is no store: leave it out for the embedded one, or write etcd://HOST:2379`)
-  }
-  const tls = match[1] === 'etcds'
-  return { endpoints: hosts.map((host) => `${tls ? 'https' : 'http'}://${host}`), tls }
 }
 
 export async function openStore(

@@ -1,6 +1,6 @@
 // Keeps our two processes alive: systemd where it runs, else a program of a few hundred bytes that starts them again.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasErrno } from '../lib/index.js'
 import { elfProgram, program, thisArchitecture } from '../sys/index.js'
@@ -140,6 +140,22 @@ function signal(pid: number, name: NodeJS.Signals): void {
 const alive = (pid: number): boolean =>
   existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileIfPresent(`/proc/${pid}/status`) ?? 'State: Z')
 
+/** Processes `knarr NAME` of this machine that nobody supervises: their supervisor was killed, or a person started them. */
+function strays(name: string): number[] {
+  const machine = readlinkSync('/proc/self/ns/pid')
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) return []
+    try {
+      const words = (readFileIfPresent(`/proc/${entry}/cmdline`) ?? '').split('\0')
+      const main = words.findIndex((word) => word.endsWith('/knarr/main.js'))
+      // Machines may be namespaces of this one: their processes are visible here, and not ours to end.
+      return main > 0 && words[main + 1] === name && readlinkSync(`/proc/${entry}/ns/pid`) === machine ? [Number(entry)] : []
+    } catch {
+      return [] // it has ended meanwhile
+    }
+  })
+}
+
 /** Stops a service: politely, after ten seconds by force. Nothing to do is fine. */
 export async function stopService(name: string): Promise<void> {
   if (hasSystemd() && existsSync(unitPath(name))) {
@@ -148,15 +164,14 @@ export async function stopService(name: string): Promise<void> {
     systemctl('daemon-reload')
   }
   const supervisor = supervisorPid(name)
-  if (supervisor !== undefined) {
-    // The supervisor first, or it would start the service again.
-    const children = childrenOf(supervisor)
-    signal(supervisor, 'SIGKILL')
-    for (const pid of children) signal(pid, 'SIGTERM')
-    for (let waited = 0; children.some(alive); waited += 20) {
-      if (waited > 10_000) for (const pid of children) signal(pid, 'SIGKILL')
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+  // The supervisor first, or it would start the service again.
+  const children = supervisor === undefined ? [] : childrenOf(supervisor)
+  if (supervisor !== undefined) signal(supervisor, 'SIGKILL')
+  const pids = [...new Set([...children, ...strays(name)])]
+  for (const pid of pids) signal(pid, 'SIGTERM')
+  for (let waited = 0; pids.some(alive); waited += 20) {
+    if (waited > 10_000) for (const pid of pids) signal(pid, 'SIGKILL')
+    await new Promise((resolve) => setTimeout(resolve, 20))
   }
   rmSync(pidPath(name), { force: true })
 }

@@ -9,6 +9,7 @@ import { applyManifest } from './apply.js'
 import { ensureCertificates, ensureKubeconfig } from './certificates.js'
 import { type Checklist, checklist } from './checklist.js'
 import { readFileIfPresent } from './files.js'
+import { ensureNodeAddress } from './hosts.js'
 import { nodeSubject } from './identity.js'
 import { paths } from './paths.js'
 import { gatherFacts, preflight } from './preflight.js'
@@ -53,7 +54,7 @@ export async function checkMachine(
   options: { readonly nodeName: string; readonly ports: readonly number[] },
   context: Pick<ProcessContext, 'clock'>,
 ): Promise<void> {
-  const findings = preflight(await gatherFacts({ ...options, now: context.clock.now() }))
+  const findings = preflight(gatherFacts({ ...options, now: context.clock.now() }))
   for (const { message } of findings.filter(({ severity }) => severity === 'warning')) io.stderr.write(`warning: ${message}\n`)
   const errors = findings.filter(({ severity }) => severity === 'error')
   if (errors.length > 0) throw new SetupError(errors.map(({ message }) => message).join('\n'))
@@ -126,6 +127,15 @@ export async function writeCredentials(options: ServerOptions, context: ProcessC
   ])
 }
 
+/** A machine that has joined somebody else's cluster makes none of its own beside it. */
+function refuseNode(adminConf: string): void {
+  const joined = readFileIfPresent(paths.kubeletConf)
+  if (joined === undefined || existsSync(adminConf) || !supervisedServices().includes('agent')) return
+  throw new SetupError(
+    `this machine is a node of the cluster at ${accessOf(readKubeconfig(joined)).server}: "knarr reset" takes it out first`,
+  )
+}
+
 async function prepare(options: UpOptions, list: Checklist, context: ProcessContext, io: CommandIo): Promise<void> {
   const { server } = options
   for (const name of supervisedServices()) await stopService(name)
@@ -133,6 +143,7 @@ async function prepare(options: UpOptions, list: Checklist, context: ProcessCont
     checkMachine(io, { nodeName: server.nodeName, ports: [server.port, options.agentPort] }, context),
   )
   await list.step('Certificates and keys are in place', () => writeCredentials(server, context))
+  ensureNodeAddress(server.advertiseAddress)
   await list.step('Control plane and node agent were started', async () => {
     await startService(serviceDefinition('server', options.serverArguments))
     await startService(serviceDefinition('agent', options.agentArguments))
@@ -154,26 +165,27 @@ const apiAnswers = (client: Client, options: UpOptions, context: ProcessContext,
     return status === 200 ? true : undefined
   })
 
-/** Builds the cluster with its pod network; a second `up` finds it running and says so. */
+/** Builds the cluster with its pod network; a second `up` finds it running, says so, and looks whether it is well. */
 export async function up(options: UpOptions, io: CommandIo, context: ProcessContext): Promise<void> {
   const list = checklist(io.stdout, context.clock)
   const { server } = options
-  if (supervisedServices().length === 2) list.note('The cluster is already up.')
-  else {
-    await prepare(options, list, context, io)
-    await withAdmin(server.adminConf, async (client) => {
-      await list.step('API server answers', () => apiAnswers(client, options, context, io))
+  refuseNode(server.adminConf)
+  const isUp = supervisedServices().length === 2
+  if (isUp) list.note('The cluster is already up ("knarr down" stops it; other flags count from the next start).')
+  else await prepare(options, list, context, io)
+  await withAdmin(server.adminConf, async (client) => {
+    await list.step('API server answers', () => apiAnswers(client, options, context, io))
+    if (!isUp)
       await list.step('Pod network was applied', () =>
         applyManifest(client, readFileSync(join(installation(), 'addons/pod-network.yaml'), 'utf8')),
       )
-      await list.step(`Node ${server.nodeName} is Ready`, () =>
-        eventually(`node ${server.nodeName}`, options.timeoutMs, context, io.signal, async () => {
-          const node = await client.find(Node, { name: server.nodeName })
-          return isReady(node) ? true : undefined
-        }),
-      )
-    })
-  }
+    await list.step(`Node ${server.nodeName} is Ready`, () =>
+      eventually(`node ${server.nodeName}`, options.timeoutMs, context, io.signal, async () => {
+        const node = await client.find(Node, { name: server.nodeName })
+        return isReady(node) ? true : undefined
+      }),
+    )
+  })
   list.note(`\nNext:\n  export KUBECONFIG=${server.adminConf}\n  kubectl get nodes\n`)
 }
 
@@ -181,7 +193,9 @@ export async function up(options: UpOptions, io: CommandIo, context: ProcessCont
 export async function init(options: UpOptions, io: CommandIo, context: ProcessContext): Promise<void> {
   const list = checklist(io.stdout, context.clock)
   const { server } = options
-  if (supervisedServices().length > 0) throw new SetupError('a cluster is already running on this machine: "knarr reset" removes it first')
+  refuseNode(server.adminConf)
+  if (supervisedServices().length > 0)
+    throw new SetupError('this machine has a cluster, or an "init" that was cut off: "knarr reset" removes it, then start again')
   await prepare(options, list, context, io)
   const token = newToken(context.random)
   await withAdmin(server.adminConf, async (client) => {
@@ -211,14 +225,18 @@ export function joinCommand(server: Pick<ServerOptions, 'advertiseAddress' | 'po
   return `join ${server.advertiseAddress}:${server.port} --token ${tokenText(token)} --discovery-token-ca-cert-hash ${hash}`
 }
 
-/** Stops everything; with `purge` nothing of the cluster is left on the machine. */
+/** Stops everything; with `purge` nothing of the cluster is left on the machine, whatever state it is in. */
 export async function down({ purge }: { readonly purge: boolean }, io: CommandIo, context: ProcessContext): Promise<void> {
   const list = checklist(io.stdout, context.clock)
-  for (const name of ['agent', 'server']) await list.step(`The ${name} was stopped`, () => stopService(name))
-  await list.step(purge ? 'Pods, network, rules and files were removed' : 'Pods, network and rules were removed', () =>
+  const failures: unknown[] = []
+  const attempt = (done: string, run: () => Promise<void>): Promise<void> =>
+    list.step(done, run).catch((error: unknown) => void failures.push(error))
+  for (const name of ['agent', 'server']) await attempt(`The ${name} was stopped`, () => stopService(name))
+  await attempt(purge ? 'Pods, network, rules and files were removed' : 'Pods, network and rules were removed', () =>
     removeEverything({ purge }, context),
   )
+  rmSync(paths.run, { recursive: true, force: true })
+  if (failures.length > 0) throw new SetupError(failures.map(explain).join('\n'))
   if (!purge && existsSync(join(paths.state, 'store')))
     list.note(`The cluster's state is kept in ${paths.state}; "knarr up" brings it back, "knarr down --purge" removes it.`)
-  rmSync(paths.run, { recursive: true, force: true })
 }

@@ -32,7 +32,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     child.stderr?.on('data', (chunk: Buffer) => {
       stderr += chunk.toString()
     })
-    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000)
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 330_000)
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(timer)

@@ -1,10 +1,11 @@
 // `knarr up`, `down`, `init`, `reset`: clusters on this machine.
 import { type Command, type FlagSpecs, type Flags, parseFlags, silentLog, systemClock, systemRandom, UsageError } from '../../lib/index.js'
-import { mergeKubeconfig, readKubeconfig, writeKubeconfig } from '../../pki/index.js'
 import { demo } from '../demo.js'
-import { readFileIfPresent, writeFileAtomic } from '../files.js'
+import { LONE_ADDRESS, nodeAddress } from '../node-address.js'
 import { down, init, type UpOptions, up } from '../up.js'
+import { isAgreed } from './ask.js'
 import { agentFlags, agentOptions, common, passOn, requireRoot, serverFlags, serverOptions, upFlags, usage } from './flags.js'
+import { mergeIntoUserConfig } from './user-config.js'
 
 export const upCommand: Command = {
   summary: 'Start a cluster of one node on this machine',
@@ -16,20 +17,26 @@ export const upCommand: Command = {
     }
     if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`)
     requireRoot()
-    const options = setUp(flags, given)
+    const isLone = flags['advertise-address'] === undefined && nodeAddress() === undefined
+    if (isLone) io.stdout.write(`This machine has no network: the cluster lives at ${LONE_ADDRESS}, on a link of its own.\n`)
+    const options = setUp(isLone ? { ...flags, 'advertise-address': LONE_ADDRESS } : flags, given)
     const context = { clock: systemClock, random: systemRandom, log: silentLog }
     await up(options, io, context)
     if (flags.demo) await demo(options.server.adminConf, options.server.advertiseAddress, io, context)
-    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'])
+    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'], io.env)
     return 0
   },
 }
+
+const forceFlag = { type: 'boolean', short: 'f', help: 'do not ask on a terminal' } as const
+const PURGE_QUESTION = 'This removes the cluster from this machine: pods, their data, images, certificates and state.'
 
 export const downCommand: Command = {
   summary: 'Stop the cluster of this machine',
   async run(argv, io) {
     const specs = {
       purge: { type: 'boolean', help: 'remove state, images and certificates too' },
+      force: forceFlag,
       help: common.help,
     } as const satisfies FlagSpecs
     const { flags } = parseFlags(specs, argv)
@@ -38,16 +45,10 @@ export const downCommand: Command = {
       return 0
     }
     requireRoot()
+    if (flags.purge && !flags.force && !(await isAgreed(PURGE_QUESTION, io))) return 1
     await down({ purge: flags.purge }, io, { clock: systemClock, random: systemRandom, log: silentLog })
     return 0
   },
-}
-
-/** Adds the cluster to a person's kubeconfig and makes it the current one; everything else in the file stays. */
-function mergeIntoUserConfig(adminConf: string, path: string): void {
-  const ours = readKubeconfig(readFileIfPresent(adminConf) ?? '')
-  const theirs = readFileIfPresent(path)
-  writeFileAtomic(path, writeKubeconfig(theirs === undefined ? ours : mergeKubeconfig(readKubeconfig(theirs), ours)))
 }
 
 function setUp(flags: Flags<typeof upFlags>, given: ReadonlySet<string>): UpOptions {
@@ -77,7 +78,7 @@ export const initCommand: Command = {
     requireRoot()
     const options = setUp(flags, given)
     await init(options, io, { clock: systemClock, random: systemRandom, log: silentLog })
-    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'])
+    if (flags['write-kubeconfig'] !== undefined) mergeIntoUserConfig(options.server.adminConf, flags['write-kubeconfig'], io.env)
     return 0
   },
 }
@@ -85,12 +86,14 @@ export const initCommand: Command = {
 export const resetCommand: Command = {
   summary: 'Take everything of knarr off this machine',
   async run(argv, io) {
-    const { flags } = parseFlags({ force: { type: 'boolean', short: 'f', help: 'do not ask' }, help: common.help }, argv)
+    const specs = { force: forceFlag, help: common.help } as const satisfies FlagSpecs
+    const { flags } = parseFlags(specs, argv)
     if (flags.help) {
-      io.stdout.write('Take everything of knarr off this machine: pods, network, rules, certificates, state.\n\nUsage: knarr reset\n')
+      io.stdout.write(usage('reset', `${resetCommand.summary}: pods, network, rules, certificates, state`, specs))
       return 0
     }
     requireRoot()
+    if (!flags.force && !(await isAgreed(PURGE_QUESTION, io))) return 1
     await down({ purge: true }, io, { clock: systemClock, random: systemRandom, log: silentLog })
     return 0
   },
