@@ -8,6 +8,7 @@ import { runScheduler } from '../controlplane/scheduler/index.js'
 import { COREFILE_CONFIGMAP, defaultCorefile } from '../dns/index.js'
 import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random } from '../lib/index.js'
 import { ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { keepEndpoints } from './endpoints.js'
 import { openStore } from './open-store.js'
 import { agentRole, bindings, corefileBinding, corefileRole } from './roles.js'
 import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
@@ -95,6 +96,11 @@ export async function runServer(
     serviceCidr: options.serviceCidr,
     advertise: { address: options.advertiseAddress, port: options.port },
   })
+  const own = inProcess(api.handler, 'system:apiserver', 'system:masters')
+  // Before anybody can ask: an agent that is refused once comes back only after a while.
+  await bootstrapObjects(own, options).catch((error: unknown) => {
+    log.error('objects every cluster has could not be made', { err: asError(error) })
+  })
   const listener = await serve(api, {
     host: options.bindAddress,
     port: options.port,
@@ -111,11 +117,17 @@ export async function runServer(
   const onAbort = (): void => stop.abort(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   const identity = `${options.nodeName}_${process.pid}`
-  const bootstrapped = bootstrapObjects(inProcess(api.handler, 'system:apiserver', 'system:masters'), options).catch((error: unknown) => {
-    log.error('objects every cluster has could not be made', { err: asError(error) })
-  })
   const work = [
-    bootstrapped,
+    keepEndpoints(
+      {
+        client: createClient(own, { userAgent: 'kube-apiserver' }),
+        address: options.advertiseAddress,
+        port: options.port,
+        clock,
+        log: log.child({ component: 'apiserver' }),
+      },
+      stop.signal,
+    ),
     runControllers({
       client: createClient(inProcess(api.handler, 'system:kube-controller-manager', 'system:masters'), {
         userAgent: 'kube-controller-manager',
@@ -157,32 +169,34 @@ async function bootstrapObjects(handler: HttpHandler, options: ServerOptions): P
     })
   }
   const dnsIp = clusterDnsIp(options.serviceCidr)
-  await ensure(Service, {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: {
-      name: 'kube-dns',
-      namespace: 'kube-system',
-      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
-    },
-    spec: {
-      clusterIP: dnsIp,
-      clusterIPs: [dnsIp],
-      ports: [
-        { name: 'dns', port: 53, protocol: 'UDP' },
-        { name: 'dns-tcp', port: 53, protocol: 'TCP' },
-        { name: 'metrics', port: 9153, protocol: 'TCP' },
-      ],
-    },
-  })
-  await ensure(ConfigMap, {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: COREFILE_CONFIGMAP,
-    data: { Corefile: defaultCorefile(options.clusterDomain) },
-  })
-  for (const binding of bindings) await ensure(ClusterRoleBinding, binding)
-  await ensure(ClusterRole, agentRole)
-  await ensure(Role, corefileRole)
-  await ensure(RoleBinding, corefileBinding)
+  await Promise.all([
+    ensure(Service, {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'kube-dns',
+        namespace: 'kube-system',
+        labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+      },
+      spec: {
+        clusterIP: dnsIp,
+        clusterIPs: [dnsIp],
+        ports: [
+          { name: 'dns', port: 53, protocol: 'UDP' },
+          { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+          { name: 'metrics', port: 9153, protocol: 'TCP' },
+        ],
+      },
+    }),
+    ensure(ConfigMap, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: COREFILE_CONFIGMAP,
+      data: { Corefile: defaultCorefile(options.clusterDomain) },
+    }),
+    ensure(ClusterRole, agentRole),
+    ensure(Role, corefileRole),
+    ...bindings.map((binding) => ensure(ClusterRoleBinding, binding)),
+    ensure(RoleBinding, corefileBinding),
+  ])
 }
