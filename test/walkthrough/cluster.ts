@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { createSwitch, type Machine, type Switch } from '../machines/machine.js'
 import type { Result, RunOptions } from '../machines/shell.js'
+import type { Tap } from './chapter.js'
 
 const home = join(import.meta.dirname, '../../..')
 export const KNARR = join(home, 'knarr')
@@ -13,26 +14,37 @@ export interface TestCluster {
   kubectl(...args: readonly string[]): Promise<Result>
   /** As `kubectl`, but an exit code other than 0 is an error. Resolves with standard output. */
   kube(...args: readonly string[]): Promise<string>
+  /** As `kubectl`, with something to read. */
+  kubectlWith(input: string, ...args: readonly string[]): Promise<Result>
   /** `kubectl apply -f -`. */
   apply(manifest: string): Promise<string>
-  /** Tries until it resolves with something other than undefined or false. */
-  until<T>(what: string, attempt: () => Promise<T | undefined | false>, seconds?: number): Promise<T>
   destroy(): Promise<void>
 }
 
-export async function until<T>(what: string, attempt: () => Promise<T | undefined | false>, seconds = 120): Promise<T> {
-  const end = Date.now() + seconds * 1000
-  let last: unknown
-  for (;;) {
-    try {
-      const result = await attempt()
-      if (result !== undefined && result !== false) return result
-    } catch (error) {
-      last = error
-    }
-    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`, last === undefined ? undefined : { cause: last })
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
+/** The words of the join command that `init` and `token create --print-join-command` print. */
+export function joinWords(said: string): readonly string[] {
+  const words = /knarr (join .*)$/m.exec(said)?.[1]?.trim().split(' ')
+  if (!words) throw new Error(`no word of how to join:\n${said}`)
+  return words
+}
+
+/** Nothing of ours is left on a machine: processes, files, mounts, links, routes, rules, cgroups. */
+export async function expectClean(t: Tap, machine: Machine): Promise<void> {
+  const look = [
+    "pgrep -af '[s]upervise-|[m]ain.js (server|agent)'",
+    'find /etc/knarr /var/lib/knarr /run/knarr /var/lib/kubelet /var/log/knarr /var/log/pods -mindepth 1 2>/dev/null',
+    'grep -E "kubelet/pods|/run/knarr|/var/lib/knarr/" /proc/self/mounts',
+    'ip -br link | grep -E "knarr|veth"',
+    'ip route | grep -E "10\\.(244|96)\\."',
+    'nft list tables | grep knarr',
+    'find /sys/fs/cgroup -maxdepth 2 -name kubepods -o -maxdepth 2 -name knarr',
+  ]
+  t.equal((await machine.exec(['sh', '-c', `${look.join('; ')}; true`])).stdout.trim(), '', `${machine.name} is clean`)
+}
+
+/** The ends of all logs, for whoever looks into a failure. */
+export async function tellLogs(t: Tap, { machines }: TestCluster): Promise<void> {
+  for (const machine of machines) t.comment((await machine.exec(['sh', '-c', 'tail -n 15 /var/log/knarr/*.log | cut -c1-400'])).stdout)
 }
 
 /** `init` on the first machine, `join` on the others; no pod network yet. `prefix` is the second byte of their addresses. */
@@ -46,8 +58,7 @@ export async function createCluster(prefix: number): Promise<TestCluster> {
     ] as const
     const [one, two, three] = machines
     const said = await one.must([KNARR, 'init'], { timeoutMs: 180_000 })
-    const words = /knarr (join .*)$/m.exec(said)?.[1]?.trim().split(' ')
-    if (!words) throw new Error(`init does not say how to join:\n${said}`)
+    const words = joinWords(said)
     await Promise.all([two, three].map((machine) => machine.must([KNARR, ...words], { timeoutMs: 180_000 })))
     const env = { KUBECONFIG: '/etc/knarr/admin.conf', HOME: '/root' }
     const run = (args: readonly string[], options: RunOptions = {}): Promise<Result> => one.exec(['kubectl', ...args], { ...options, env })
@@ -57,8 +68,8 @@ export async function createCluster(prefix: number): Promise<TestCluster> {
       machines,
       kubectl: (...args) => run(args),
       kube: (...args) => must(args),
+      kubectlWith: (input, ...args) => run(args, { input }),
       apply: (manifest) => must(['apply', '-f', '-'], { input: manifest }),
-      until,
       destroy: () => network.destroy(),
     }
   } catch (error) {
