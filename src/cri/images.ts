@@ -60,7 +60,8 @@ export function imageService(engine: Engine): ImageService {
         // Not the name: another pull of the same tag must not change what a container is made of.
         return { imageRef: pulled.image.id }
       } catch (error) {
-        throw criError(`pulling image ${name}`, error, pullCode(error))
+        // It names the image itself.
+        throw new CriError(pullCode(error), sentence(error), { cause: error })
       }
     },
     async removeImage(image) {

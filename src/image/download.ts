@@ -85,11 +85,11 @@ export async function download(options: DownloadOptions): Promise<number> {
     const start = place.at
     if (start > 0) grown(start)
     let received = 0
-    const fetchFrom = async (host: RegistryHost): Promise<void> => {
+    const fetchFrom = async (host: RegistryHost, path = `/${repository}/blobs/${blob.digest}`): Promise<void> => {
       const before = place.at
       const response = await registry.call(host, {
         method: 'GET',
-        path: `/${repository}/blobs/${blob.digest}`,
+        path,
         headers: { 'accept-encoding': 'identity', ...(before > 0 ? { range: `bytes=${before}-` } : {}) },
         expect: before > 0 ? [200, 206, 416] : [200],
         scopes,
@@ -122,10 +122,31 @@ export async function download(options: DownloadOptions): Promise<number> {
           retry: place.at > before || begins > 0,
         })
     }
+    /** What the registry may not have, the places that the manifest names for it do; its digest counts there too. */
+    const elsewhere = async (host: RegistryHost, refusal: RegistryFailure): Promise<void> => {
+      const urls = (blob.urls ?? []).filter((url) => /^https?:\/\//.test(url))
+      let failure: unknown = refusal
+      for (const url of urls) {
+        try {
+          return await registry.retrying(() => fetchFrom(host, url), signal)
+        } catch (error) {
+          if (!(error instanceof RegistryFailure)) throw error
+          failure = error
+        }
+      }
+      throw failure
+    }
     let reached = place.at
     while (place.at < blob.size) {
       try {
-        await registry.anyHost('pull', (host) => registry.retrying(() => fetchFrom(host), signal))
+        await registry.anyHost('pull', async (host) => {
+          try {
+            await registry.retrying(() => fetchFrom(host), signal)
+          } catch (error) {
+            if (!(error instanceof RegistryFailure && error.status === 404)) throw error
+            await elsewhere(host, error)
+          }
+        })
       } catch (error) {
         if (error instanceof AccessRefused || !(error instanceof RegistryFailure)) throw error
         // As long as something comes, go on.

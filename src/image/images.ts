@@ -13,13 +13,18 @@ interface Parts {
   readonly descriptor: Descriptor
   readonly manifest: Manifest
   readonly config: Config
+  /** False: of an index, but not what it would stand for if all of it were here. */
+  readonly settled: boolean
 }
 
 export interface Images {
   list(): readonly Image[]
   resolve(reference: string): Image | undefined
-  /** The image behind a descriptor, whatever its names; undefined when a blob of it is missing. */
-  at(target: Descriptor): Image | undefined
+  /**
+   * The image behind a descriptor, whatever its names; undefined when a blob of it is missing. Of an index the one for `wanted`;
+   * without it the one for our platform, or else what is here.
+   */
+  at(target: Descriptor, wanted?: Platform): Image | undefined
   manifestOf(image: Image): Manifest
   /** Every blob that the target reaches and that is here. */
   reach(target: Descriptor): ReadonlySet<Digest>
@@ -31,19 +36,22 @@ export function images(content: ContentStore, names: NameIndex, platform: Platfo
   // Manifests never change, so what was read once needs no second reading; that the blobs are still there is asked each time.
   const known = new Map<Digest, Parts>()
 
-  const readParts = (target: Descriptor, depth = 0): Omit<Parts, 'target'> | undefined => {
+  const readParts = (target: Descriptor, wanted?: Platform, depth = 0): Omit<Parts, 'target'> | undefined => {
     if (depth > MAX_DEPTH || !content.has(target.digest)) return undefined
     const document = readManifest(content.read(target.digest), target.mediaType)
     if (document.kind === 'index') {
-      const local = document.manifests.filter(({ digest }) => content.has(digest))
-      const chosen = choosePlatform(local, platform) ?? local[0]
-      return chosen && readParts(chosen, depth + 1)
+      const best = choosePlatform(document.manifests, wanted ?? platform)
+      const settled = wanted !== undefined || (best !== undefined && content.has(best.digest))
+      const chosen = settled ? best : document.manifests.find(({ digest }) => content.has(digest))
+      const parts = chosen && readParts(chosen, wanted, depth + 1)
+      return parts && { ...parts, settled: parts.settled && settled }
     }
     if (!content.has(document.config.digest)) return undefined
-    return { descriptor: target, manifest: document, config: readConfig(content.read(document.config.digest), document.layers.length) }
+    const config = readConfig(content.read(document.config.digest), document.layers.length)
+    return { descriptor: target, manifest: document, config, settled: true }
   }
-  const partsOf = (target: Descriptor): Parts | undefined => {
-    const found = known.get(target.digest) ?? readParts(target)
+  const partsOf = (target: Descriptor, wanted?: Platform): Parts | undefined => {
+    const found = (wanted ? undefined : known.get(target.digest)) ?? readParts(target, wanted)
     if (!found) return undefined
     const { manifest, descriptor } = found
     const whole = [target, descriptor, manifest.config, ...manifest.layers].every((blob) => content.size(blob.digest) !== undefined)
@@ -52,12 +60,12 @@ export function images(content: ContentStore, names: NameIndex, platform: Platfo
       return undefined
     }
     const parts = { ...found, target }
-    known.set(target.digest, parts)
+    if (!wanted && found.settled) known.set(target.digest, parts)
     return parts
   }
-  const quietly = (target: Descriptor): Parts | undefined => {
+  const quietly = (target: Descriptor, wanted?: Platform): Parts | undefined => {
     try {
-      return partsOf(target)
+      return partsOf(target, wanted)
     } catch {
       return undefined // a manifest that was never an image: not in the list
     }
@@ -137,8 +145,8 @@ export function images(content: ContentStore, names: NameIndex, platform: Platfo
     list,
     // A full id beats a name; a short one does not.
     resolve: (text) => (isDigest(text) || /^[0-9a-f]{64}$/.test(text) ? byId(text) : (byName(text) ?? byId(text))),
-    at(target) {
-      const parts = quietly(target)
+    at(target, wanted) {
+      const parts = quietly(target, wanted)
       return (
         parts &&
         toImage(
@@ -148,7 +156,7 @@ export function images(content: ContentStore, names: NameIndex, platform: Platfo
       )
     },
     manifestOf(image) {
-      const parts = partsOf(image.target)
+      const parts = partsOf(image.manifest)
       if (!parts) throw new Error(`image ${image.id} is not whole: pull it again`)
       return parts.manifest
     },

@@ -235,3 +235,6 @@ export const isLayerMedia = (mediaType: string): boolean =>
   /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.(diff|foreign\.diff)\.tar)([.+](gzip|zstd))?$/.test(
     mediaType,
   )
+
+/** A layer that its licence lets nobody else distribute: it is where its `urls` say. */
+export const isForeign = ({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean => /nondistributable|foreign/.test(mediaType)

@@ -6,7 +6,16 @@ import { digestName } from './content.js'
 import { type Core, shortDigest, takeIn, wrap } from './core.js'
 import { download } from './download.js'
 import { hold, type Lease } from './leases.js'
-import { type Config, type Descriptor, type Digest, isLayerMedia, type Manifest, readConfig, readManifest } from './manifest.js'
+import {
+  type Config,
+  type Descriptor,
+  type Digest,
+  isLayerMedia,
+  type Manifest,
+  type Platform,
+  readConfig,
+  readManifest,
+} from './manifest.js'
 import { formatReference, parseReference, type Reference, repositoryOf, storedName } from './reference.js'
 import type { Registry } from './registry.js'
 import { type Document, fetchBlob, fetchManifest, followToManifest, headDigest, type Remote } from './remote.js'
@@ -16,6 +25,8 @@ export interface PullCore extends Core {
   readonly connect: (reference: Reference, auth: RegistryAuth | undefined) => Registry
   /** Blobs downloaded at once by one pull. */
   readonly downloads: number
+  /** Bytes uploaded with one request. */
+  readonly uploadChunk: number
 }
 
 interface Context {
@@ -122,9 +133,9 @@ async function fetchLayers(context: Context, manifest: Manifest, config: Config)
 }
 
 /** The image when the registry's answer is what we have already, whole and unpacked. */
-function presentImage(core: Core, target: { readonly digest: Digest; readonly mediaType: string }): Image | undefined {
+function presentImage(core: Core, target: { readonly digest: Digest; readonly mediaType: string }, platform: Platform): Image | undefined {
   const size = core.content.size(target.digest)
-  const image = size === undefined ? undefined : core.images.at({ ...target, size })
+  const image = size === undefined ? undefined : core.images.at({ ...target, size }, platform)
   return image && core.layers.stack(image.diffIds) ? image : undefined
 }
 
@@ -157,7 +168,7 @@ async function run(
   const context: Context = { core, remote, lease, report, signal, userSignal: signal }
   const finish = (image: Image | undefined, target: Descriptor, downloaded: number): PulledImage => {
     const repoDigest = nameIt(core, reference, target)
-    const whole = image && core.images.at(target)
+    const whole = image && core.images.at(target, platform)
     if (!whole) throw new Error('it was removed while it was pulled')
     return { image: whole, reference: asked, repoDigest, downloaded }
   }
@@ -165,18 +176,18 @@ async function run(
     const here = core.names.get(storedName(reference))?.target
     if (here && (options.policy === 'missing' || reference.digest !== undefined)) {
       await lease.hold([here.digest])
-      const image = presentImage(core, here)
+      const image = presentImage(core, here, platform)
       if (image) return finish(image, here, 0)
     }
     const digest = reference.digest ?? (here && (await headDigest(remote, reference.tag ?? 'latest'))?.digest)
     if (here && digest === here.digest) {
       await lease.hold([here.digest, ...core.images.reach(here)])
-      const image = presentImage(core, here)
+      const image = presentImage(core, here, platform)
       if (image) return finish(image, here, 0)
     }
     core.pool.warm()
     const first = await fetchManifest(remote, reference.digest ?? reference.tag ?? 'latest')
-    const { documents, manifest, descriptor } = await followToManifest(first, platform, (next) => documentFor(context, next))
+    const { documents, manifest } = await followToManifest(first, platform, (next) => documentFor(context, next))
     const odd = manifest.layers.find(({ mediaType }) => !isLayerMedia(mediaType))
     if (odd) throw new Error(`it is not a container image: layer ${shortDigest(odd.digest)} has the media type ${odd.mediaType}`)
     await lease.hold([
@@ -194,7 +205,7 @@ async function run(
     if (!core.layers.stack(config.rootfs.diff_ids)) throw new Error('its layers were removed while it was pulled')
     core.content.put(configBytes, manifest.config.digest)
     for (const document of documents) core.content.put(document.bytes, document.descriptor.digest)
-    return finish(core.images.at(first.descriptor) ?? core.images.at(descriptor), first.descriptor, downloaded)
+    return finish(core.images.at(first.descriptor, platform), first.descriptor, downloaded)
   } finally {
     core.pool.rest()
     lease.end()

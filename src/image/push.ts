@@ -1,13 +1,13 @@
 // Pushes an image: blobs that the registry has are skipped, those it has elsewhere are mounted, the rest is uploaded; manifests last.
-import { createReadStream } from 'node:fs'
 import { limiter } from '../lib/index.js'
 import { shortDigest, wrap } from './core.js'
 import type { RegistryHost } from './hosts.js'
-import { type Descriptor, type Index, type Manifest, readManifest } from './manifest.js'
+import { type Descriptor, type Index, isForeign, isLayerMedia, type Manifest, readManifest } from './manifest.js'
 import type { PullCore } from './pull.js'
 import { formatReference, parseReference, type Reference, repositoryOf } from './reference.js'
 import { type Registry, RegistryFailure } from './registry.js'
 import type { Image, ImageStore, LayerPhase, PushOptions } from './types.js'
+import { type BegunUpload, begunUpload, upload } from './upload.js'
 
 interface Context {
   readonly core: PullCore
@@ -32,15 +32,8 @@ function siblingsWith(core: PullCore, reference: Reference, blob: Descriptor): r
   return [...found].slice(0, 3)
 }
 
-function uploadUrl(context: Context, location: string | undefined): string {
-  const { host } = context
-  if (location === undefined || !URL.canParse(location, `${host.base}/`))
-    throw new RegistryFailure('the registry does not say where to upload to')
-  return new URL(location, `${host.base}/`).href
-}
-
 /** Asks for an upload, from another repository if possible. Undefined: it is there now, nothing is to be sent. */
-async function beginUpload(context: Context, blob: Descriptor): Promise<string | undefined> {
+async function beginUpload(context: Context, blob: Descriptor): Promise<BegunUpload | undefined> {
   const { core, registry, host, reference, scopes, signal } = context
   for (const from of siblingsWith(core, reference, blob)) {
     try {
@@ -53,7 +46,7 @@ async function beginUpload(context: Context, blob: Descriptor): Promise<string |
       })
       await response.discard()
       if (response.status === 201) return undefined
-      return uploadUrl(context, response.headers.location)
+      return begunUpload(host, response)
     } catch (error) {
       // Not allowed to read there: upload it then.
       if (!(error instanceof RegistryFailure)) throw error
@@ -67,7 +60,7 @@ async function beginUpload(context: Context, blob: Descriptor): Promise<string |
     ...withSignal(signal),
   })
   await response.discard()
-  return uploadUrl(context, response.headers.location)
+  return begunUpload(host, response)
 }
 
 /** Returns the bytes that were sent. */
@@ -86,33 +79,27 @@ async function pushBlob(context: Context, blob: Descriptor): Promise<number> {
     return 0
   }
   return registry.retrying(async () => {
-    const location = await beginUpload(context, blob)
-    if (location === undefined) {
+    const begun = await beginUpload(context, blob)
+    if (!begun) {
       tell(blob, 'exists', blob.size)
       return 0
     }
-    const url = new URL(location)
-    url.searchParams.set('digest', blob.digest)
-    async function* body(): AsyncGenerator<Buffer> {
-      let done = 0
-      for await (const chunk of createReadStream(core.content.path(blob.digest), { highWaterMark: 1024 * 1024 })) {
-        yield chunk as Buffer
-        done += (chunk as Buffer).length
-        tell(blob, 'uploading', done)
-      }
-    }
-    const response = await registry.call(host, {
-      method: 'PUT',
-      path: url.href,
-      headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.size) },
-      body,
-      expect: [201, 204],
+    const { size, digest } = blob
+    const progress = (done: number): void => tell(blob, 'uploading', done)
+    await upload({
+      registry,
+      host,
       scopes,
-      ...withSignal(signal),
+      begun,
+      chunk: core.uploadChunk,
+      file: core.content.path(digest),
+      digest,
+      size,
+      progress,
+      signal,
     })
-    await response.discard()
-    tell(blob, 'done', blob.size)
-    return blob.size
+    tell(blob, 'done', size)
+    return size
   }, signal)
 }
 
@@ -149,6 +136,8 @@ export function planPush(core: Pick<PullCore, 'content'>, image: Pick<Image, 'ta
       return children.every((child) => child !== undefined) ? [...children.flat(), descriptor] : undefined
     }
     for (const blob of [...document.layers, document.config]) {
+      // It may not be distributed: whoever pulls the image gets it from where we got it.
+      if (isForeign(blob)) continue
       if (!core.content.has(blob.digest)) return undefined
       blobs.set(blob.digest, blob)
     }
@@ -181,7 +170,8 @@ export function pusher(core: PullCore, inspect: (name: string) => Image): ImageS
           reference,
           scopes: [`repository:${reference.path}:pull,push`],
           signal: options.signal,
-          tell: (blob, phase, done) => options.progress?.({ digest: blob.digest, phase, done, total: blob.size }),
+          tell: (blob, phase, done) =>
+            isLayerMedia(blob.mediaType) && options.progress?.({ digest: blob.digest, phase, done, total: blob.size }),
         }
         const turn = limiter(core.downloads)
         const sent = await Promise.all(
@@ -189,7 +179,7 @@ export function pusher(core: PullCore, inspect: (name: string) => Image): ImageS
             turn(() =>
               pushBlob(context, blob).catch((error) => {
                 if (error instanceof RegistryFailure && error.wrongScheme) throw error
-                throw wrap(`layer ${shortDigest(blob.digest)}`, error)
+                throw wrap(`${isLayerMedia(blob.mediaType) ? 'layer' : 'config'} ${shortDigest(blob.digest)}`, error)
               }),
             ),
           ),

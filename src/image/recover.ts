@@ -31,7 +31,10 @@ export interface Recovered {
 
 const nothing: Recovered = { blobs: [], layers: [] }
 
-/** Once per start of the machine: blobs without mark are hashed, layers without mark are removed (their blobs make them again). */
+/**
+ * Once per start of the machine: blobs without mark are hashed; layers without mark are removed (their blobs make them again), and
+ * so are snapshots that nothing is known of.
+ */
 export function recover(paths: StorePaths, content: ContentStore, layers: LayerStore, boot: string = bootId()): Recovered {
   const file = join(paths.root, 'boot')
   if (readIfThere(file) === boot) return nothing
@@ -48,6 +51,15 @@ export function recover(paths: StorePaths, content: ContentStore, layers: LayerS
   }
 }
 
+/** Renamed into place, but the file itself may not have reached the disk. */
+function isWhole(json: string): boolean {
+  try {
+    return typeof JSON.parse(readIfThere(json) ?? '') === 'object'
+  } catch {
+    return false
+  }
+}
+
 function mend(paths: StorePaths, content: ContentStore, layers: LayerStore, boot: string): Recovered {
   const file = join(paths.root, 'boot')
   if (readIfThere(file) === boot) return nothing
@@ -56,6 +68,8 @@ function mend(paths: StorePaths, content: ContentStore, layers: LayerStore, boot
   for (const digest of badBlobs) content.remove(digest)
   const badLayers = layers.list().filter((name) => !marked(name))
   for (const name of badLayers) layers.remove(name)
+  for (const name of readdirSync(paths.snapshots))
+    if (!isWhole(join(paths.snapshots, name, 'snapshot.json'))) removeTree(join(paths.snapshots, name))
   // Nobody can be in the middle of anything that began before the machine did.
   for (const folder of [paths.temporary, paths.ingest, paths.leases]) for (const name of readdirSync(folder)) removeTree(join(folder, name))
   writeWhole(file, boot)

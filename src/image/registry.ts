@@ -125,6 +125,8 @@ export interface CallOptions {
   /** Statuses that the caller understands; every other is a RegistryFailure. */
   readonly expect: readonly number[]
   readonly scopes: readonly string[]
+  /** Not to be repeated here: the caller must look what became of it first. */
+  readonly once?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -222,7 +224,7 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
 
   const call: Registry['call'] = (host, options) => {
     const fallback = hosts.at(-1) !== host && hosts.some((other) => other !== host && other.base.replace(/^http:/, 'https:') === host.base)
-    return retrying(async () => {
+    const act = async (): Promise<WireResponse> => {
       try {
         return await once(host, options)
       } catch (error) {
@@ -232,7 +234,8 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
           throw new RegistryFailure(failure.message, { wrongScheme: true })
         throw failure
       }
-    }, options.signal)
+    }
+    return options.once ? act() : retrying(act, options.signal)
   }
 
   return {

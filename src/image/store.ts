@@ -56,6 +56,8 @@ export interface RegistryOptions {
   readonly timeoutMs?: number
   /** Blobs of one image downloaded at once. Default 4. */
   readonly downloads?: number
+  /** Larger blobs are uploaded in chunks of so many bytes. Default 64 MiB. */
+  readonly uploadChunk?: number
   /** Where proxies, HOME and DOCKER_CONFIG come from. Default: the process. */
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly transport?: Transport
@@ -91,6 +93,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   const core: PullCore = {
     connect,
     downloads: registries.downloads ?? 4,
+    uploadChunk: registries.uploadChunk ?? 64 * 1024 * 1024,
     paths,
     content,
     names,

@@ -28,10 +28,28 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
   let waiting = 0
   let closed = false
 
+  const loaded = new WeakMap<Worker, Promise<unknown>>()
+  /** Its first message says that a worker has loaded everything. */
+  const watch = (worker: Worker): Worker => {
+    all.add(worker)
+    const ready = new Promise<unknown>((resolve) => {
+      worker.once('message', resolve)
+      worker.once('exit', resolve)
+    })
+    loaded.set(worker, ready)
+    return worker
+  }
+  /** Not while it loads: native code that is loaded in a thread on its way out takes the whole process down. */
+  const end = async (worker: Worker): Promise<void> => {
+    worker.ref()
+    await loaded.get(worker)
+    await worker.terminate()
+  }
+
   const start = (): Worker => {
     // A small young generation: what passes through are buffers, and their memory is only given back when it is collected.
     const worker = new Worker(workerFile, { stdin: false, resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 } })
-    all.add(worker)
+    watch(worker)
     worker.once('exit', () => {
       all.delete(worker)
       if (idle.includes(worker)) idle.splice(idle.indexOf(worker), 1)
@@ -48,7 +66,7 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
   const release = (worker: Worker, reusable: boolean): void => {
     worker.removeAllListeners('message')
     worker.removeAllListeners('error')
-    if (!reusable || closed || waiting === 0) void worker.terminate()
+    if (!reusable || closed || waiting === 0) void end(worker)
     else {
       worker.unref()
       idle.push(worker)
@@ -66,7 +84,7 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
       const send = (message: ToWorker): void => worker.postMessage(message)
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'progress') return progress?.(message.read)
-        if (message.type === 'synced') return
+        if (message.type === 'synced' || message.type === 'ready') return
         release(worker, message.type === 'done')
         if (message.type === 'done') resolve(message.outcome)
         else reject(new Error(message.message))
@@ -120,16 +138,16 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
       }
     },
     rest() {
-      if (waiting === 0) for (const worker of idle.splice(0)) void worker.terminate()
+      if (waiting === 0) for (const worker of idle.splice(0)) void end(worker)
     },
     sync: (path) =>
       new Promise((resolve, reject) => {
-        const worker = new Worker(workerFile)
-        all.add(worker)
+        const worker = watch(new Worker(workerFile))
         worker.unref()
-        worker.once('message', () => {
+        worker.on('message', (message: FromWorker) => {
+          if (message.type !== 'synced') return
           all.delete(worker)
-          void worker.terminate()
+          void end(worker)
           resolve()
         })
         worker.once('error', reject)
@@ -138,8 +156,7 @@ export function unpackPool(options: { readonly workers?: number } = {}): UnpackP
       }),
     async close() {
       closed = true
-      const gone = [...all].map((worker) => worker.terminate())
-      await Promise.all(gone)
+      await Promise.all([...all].map(end))
     },
   }
 }

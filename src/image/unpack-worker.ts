@@ -13,6 +13,8 @@ export type ToWorker =
   | { readonly type: 'sync'; readonly path: string }
 
 export type FromWorker =
+  /** Everything is loaded. */
+  | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly read: number }
   | { readonly type: 'done'; readonly outcome: UnpackOutcome }
   | { readonly type: 'failed'; readonly message: string }
@@ -43,3 +45,5 @@ port?.on('message', (message: ToWorker) => {
   else if (message.type === 'end') current?.end(message.size)
   else current?.fail(new Error(message.message))
 })
+
+send({ type: 'ready' })

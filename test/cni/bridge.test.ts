@@ -1,4 +1,5 @@
 // Pods on a bridge, with real packets. Needs root.
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -104,6 +105,30 @@ t.test('a failed ADD leaves nothing', options, async (t) => {
   await t.rejects(cni.add({ containerId: '../evil', netns: pod }), { code: 4, message: /container id "\.\.\/evil"/ })
   await t.rejects(cni.add({ containerId: 'pod', netns: pod, ifName: 'a/b' }), { code: 4 })
   t.same(leases(folder), [])
+})
+
+t.test('VLANs of bridge ports; a kernel that knows none is named', options, async (t) => {
+  const net = lab(t)
+  const { cni, folder } = cniFor(net, { vlan: 10, vlanTrunk: [{ minID: 20, maxID: 21 }] })
+  const pod = net.namespace('pod')
+  const added = await cni.add({ containerId: 'pod', netns: pod }).then(
+    (result) => ({ result }),
+    (error: unknown) => ({ error }),
+  )
+  if ('result' in added) {
+    const port = added.result.interfaces?.[1]?.name ?? ''
+    const shown = JSON.parse(execFileSync('bridge', ['-j', 'vlan', 'show', 'dev', port], { encoding: 'utf8' })) as [{ vlans: object[] }]
+    t.match(shown[0].vlans, [{ vlan: 10, flags: ['PVID', 'Egress Untagged'] }, { vlan: 20 }, { vlan: 21 }])
+    await cni.del({ containerId: 'pod', netns: pod })
+  } else {
+    t.match(added.error, { code: 2, message: /bridges of this kernel know no VLANs/ })
+    t.same(leases(folder), [], 'no address was given')
+    t.equal(
+      withNetwork(undefined, (network) => network.links().some(({ kind }) => kind === 'veth')),
+      false,
+      'and nothing is left',
+    )
+  }
 })
 
 t.test('an exhausted range is said, and an address that comes back is used again', options, async (t) => {

@@ -1,16 +1,13 @@
 // kill -9 at many moments, and power loss: what is visible afterwards is whole, and the rest goes away. Needs root.
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, lstatSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
 import t from 'tap'
-import { fileMatches } from '../../src/image/content.js'
-import { type ImageStore, isDigest } from '../../src/image/index.js'
 import { systemClock } from '../../src/lib/index.js'
-import { fakeImage, fakeRegistry, type Served, sha } from './fake-registry.js'
-import { folder, isRoot, makeTar, openStore } from './fixture.js'
+import { treeHash, variants, verify } from './crash-scene.js'
+import { fakeRegistry } from './fake-registry.js'
+import { folder, isRoot, openStore } from './fixture.js'
 
 const skip = isRoot ? false : 'needs root'
 // A shared machine may be slow; nothing here waits for long by itself.
@@ -18,56 +15,6 @@ t.setTimeout(300_000)
 
 /** Far enough ahead for every half-done thing to count as old. */
 const later = { ...systemClock, now: () => systemClock.now() + 3_600_000 }
-
-function treeHash(root: string): string {
-  const hash = createHash('sha256')
-  for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
-    const stat = lstatSync(join(root, name))
-    hash.update(`${name} ${stat.mode} ${stat.size}\n`)
-    if (stat.isFile()) hash.update(readFileSync(join(root, name)))
-  }
-  return hash.digest('hex')
-}
-
-interface Variant {
-  readonly name: string
-  readonly diffId: string
-}
-
-/** Three images, and one registry that has them all. */
-function variants(): { readonly files: Map<string, Served>; readonly all: readonly Variant[]; readonly bytes: number } {
-  const files = new Map<string, Served>()
-  let bytes = 0
-  const all = ['one', 'two', 'three'].map((name) => {
-    const tar = makeTar(
-      Array.from({ length: 60 }, (_, i) => ({
-        path: `${name}-${i}`,
-        data: createHash('sha256').update(`${name}${i}`).digest('hex').repeat(100),
-      })),
-    )
-    const image = fakeImage({ layer: gzipSync(tar, { level: 0 }), diffId: sha(tar) })
-    bytes = image.layer.length
-    for (const [path, served] of image.files) files.set(path === 'manifests/v1' ? `manifests/${name}` : path, served)
-    return { name, diffId: sha(tar) }
-  })
-  return { files, all, bytes }
-}
-
-/** Throws unless everything that can be seen is whole. Returns how many images there are. */
-function verify(store: ImageStore, expected: ReadonlyMap<string, string>): number {
-  for (const algorithm of readdirSync(join(store.root, 'blobs')))
-    for (const hex of readdirSync(join(store.root, 'blobs', algorithm))) {
-      const digest = `${algorithm}:${hex}`
-      if (!isDigest(digest) || !fileMatches(join(store.root, 'blobs', algorithm, hex), digest)) throw new Error(`blob ${digest} is damaged`)
-    }
-  for (const name of readdirSync(join(store.root, 'layers'))) {
-    const want = expected.get(name.replace('-', ':'))
-    if (want !== treeHash(join(store.root, 'layers', name, 'fs'))) throw new Error(`layer ${name} is damaged`)
-  }
-  for (const name of readdirSync(join(store.root, 'names')))
-    if (name.endsWith('.json')) JSON.parse(readFileSync(join(store.root, 'names', name), 'utf8'))
-  return store.list().length
-}
 
 t.test('killed at every part of a download, and at any moment of everything else', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)

@@ -65,7 +65,7 @@ export interface RunningRegistry {
 /** Debian's docker-registry with the given extras, ready to answer. */
 export async function startRegistry(
   t: Teardown,
-  options: { readonly tls?: boolean; readonly user?: string; readonly password?: string } = {},
+  options: { readonly tls?: boolean; readonly clients?: boolean; readonly user?: string; readonly password?: string } = {},
 ): Promise<RunningRegistry> {
   const home = mkdtempSync(join(tmpdir(), 'knarr-registry-'))
   const port = await freePort()
@@ -97,6 +97,8 @@ export async function startRegistry(
       { stdio: 'ignore' },
     )
     http += `  tls:\n    certificate: ${ca}\n    key: ${join(home, 'key.pem')}\n`
+    // Clients must show a certificate of the same authority.
+    if (options.clients) http += `    clientcas:\n      - ${ca}\n`
   }
   let auth = ''
   if (options.user !== undefined) {

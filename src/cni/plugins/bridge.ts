@@ -42,10 +42,12 @@ export const bridge: Plugin = {
     const layer3 = request.config.ipam?.type !== undefined
     let addressed = false
     try {
-      const { bridgeLink, hostLink } = withNetwork(undefined, (host) => {
-        const bridgeLink = ensureBridge(host, config)
-        return { bridgeLink, hostLink: attach(host, request, config, bridgeLink) }
-      })
+      const { bridgeLink, hostLink } = withVlans(config, () =>
+        withNetwork(undefined, (host) => {
+          const bridgeLink = ensureBridge(host, config)
+          return { bridgeLink, hostLink: attach(host, request, config, bridgeLink) }
+        }),
+      )
       addressed = layer3
       const ipam = layer3 ? await requireIpam(request) : {}
       const result = withGateways(ipam, config)
@@ -138,6 +140,16 @@ function expandTrunk({ minID, maxID, id }: { readonly minID?: number; readonly m
 }
 
 const filters = (config: BridgeConfig): boolean => config.vlan > 0 || config.vlanTrunk.length > 0
+
+/** A kernel may be built without VLANs on bridges, and says no more than EOPNOTSUPP. */
+function withVlans<T>(config: BridgeConfig, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    if (!filters(config) || !hasErrno(error, 'EOPNOTSUPP')) throw error
+    throw new CniError(CNI_ERRORS.unsupportedField, 'bridges of this kernel know no VLANs: leave out vlan and vlanTrunk', { cause: error })
+  }
+}
 
 /** The bridge, made if it is not there. Its own MAC address is set, or it would change with the ports. */
 function ensureBridge(host: Network, config: BridgeConfig): Link {

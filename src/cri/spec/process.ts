@@ -53,9 +53,11 @@ function label(config: ContainerConfig): string {
   return type || level ? [user || 'system_u', role || 'system_r', type || 'container_t', level || 's0'].join(':') : ''
 }
 
+/** The name of a profile that the kernel has loaded; other kubelets write `localhost/` before it. The default is none. */
 function apparmorProfile(config: ContainerConfig): string {
   const want = config.linux?.securityContext?.apparmor
-  return want?.profileType === 'Localhost' ? (want.localhostRef ?? '') : ''
+  if (want?.profileType === 'Unconfined') return 'unconfined'
+  return want?.profileType === 'Localhost' ? (want.localhostRef ?? '').replace(/^localhost\//, '') : ''
 }
 
 export function processSpec(config: ContainerConfig, facts: ProcessFacts): Process {
