@@ -62,7 +62,7 @@ void t.test('thousands of idle connections, and a quiet watch among them', { tim
     ended = true
   })
 
-  const idle = [...(await open(2500, plain(api))), ...(await open(100, secure(api)))]
+  const idle = [...(await open(2000, plain(api))), ...(await open(100, secure(api)))]
   for (const socket of idle) socket.on('error', () => {})
   t.teardown(() => {
     for (const socket of idle) socket.destroy()
@@ -77,6 +77,44 @@ void t.test('thousands of idle connections, and a quiet watch among them', { tim
   const heard = new Promise((resolve) => watch.once('data', resolve))
   await api.ask('POST', maps, configMap('a'))
   await heard
+})
+
+void t.test('requests out of the ordinary, over HTTP/2', async (t) => {
+  const api = await serveApi(t)
+  const client = session(api)
+  t.teardown(() => client.destroy())
+  const ask = (headers: Record<string, string>, body?: string | Buffer): Promise<{ status: number; length: string; read: number }> =>
+    new Promise((resolve, reject) => {
+      const stream = client.request(headers)
+      let status = 0
+      let length = ''
+      let read = 0
+      stream.on('response', (head) => {
+        status = Number(head[':status'])
+        length = String(head['content-length'])
+      })
+      stream.on('data', (chunk: Buffer) => {
+        read += chunk.length
+      })
+      stream.on('error', reject)
+      stream.on('close', () => resolve({ status, length, read }))
+      if (body) stream.end(body)
+      else stream.end()
+    })
+  const head = await ask({ ':method': 'HEAD', ':path': maps })
+  const whole = await ask({ ':path': maps })
+  t.same(head, { status: 200, length: whole.length, read: 0 }, 'the head alone')
+  t.equal(whole.read, Number(whole.length))
+  const json = { 'content-type': 'application/json' }
+  const expecting = { ':method': 'POST', ':path': maps, expect: '100-continue', ...json }
+  t.equal((await ask(expecting, JSON.stringify(configMap('expected')))).status, 201)
+  t.equal((await ask({ ':method': 'POST', ':path': maps, ...json }, Buffer.alloc(10_000_000, 97))).status, 413)
+  const broken = client.request({ ':method': 'POST', ':path': maps, ...json })
+  broken.on('error', () => {})
+  broken.write('{')
+  broken.close(8)
+  await new Promise((resolve) => broken.once('close', resolve))
+  t.equal((await ask({ ':path': '/readyz' })).status, 200)
 })
 
 void t.test('no more connections than are allowed', async (t) => {

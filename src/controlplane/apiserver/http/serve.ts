@@ -104,7 +104,8 @@ function requestOf({ method, url, headers, body, connection, out }: Incoming): H
 type WriteHead = (status: number, headers: HttpHeaders) => void
 
 async function send(out: Writable, writeHead: WriteHead, { status, headers, body }: HttpResponse, isHead: boolean): Promise<void> {
-  if (out.destroyed || out.writableEnded) return
+  // HTTP/2 ends its side by itself when only the head is asked for.
+  if (out.destroyed || (out.writableEnded && !isHead)) return
   if (body instanceof Uint8Array) {
     writeHead(status, { ...headers, 'content-length': String(body.length) })
     if (isHead) out.end()
