@@ -153,10 +153,13 @@ export async function serve(api: ApiServer, options: ServeOptions): Promise<Serv
     settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
     maxHeaderListPairs: 256,
     handshakeTimeout: Math.min(HANDSHAKE_MS, idleMs),
-    ...{ connectionsCheckingInterval: Math.min(HEADERS_MS, idleMs) }, // of HTTP/1.1, unknown to the types
   })
-  const http1 = server as unknown as { headersTimeout: number; requestTimeout: number; keepAliveTimeout: number }
+  const http1 = server as unknown as Record<
+    'headersTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'connectionsCheckingInterval',
+    number
+  >
   http1.headersTimeout = Math.min(HEADERS_MS, idleMs)
+  http1.connectionsCheckingInterval = Math.min(HEADERS_MS, idleMs) // not taken as an option
   http1.requestTimeout = 0 // watches and exec last
   http1.keepAliveTimeout = idleMs
   server.maxConnections = options.maxConnections ?? 20_000
