@@ -9,6 +9,7 @@ import { dnsIndexes, runClusterDns } from '../dns/index.js'
 import { createImageStore } from '../image/index.js'
 import { createKubelet, remoteRuntime, serveNodeApi } from '../kubelet/index.js'
 import { asError, explain } from '../lib/index.js'
+import { podKey } from '../pki/index.js'
 import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { chooseApplier } from './applier.js'
@@ -127,6 +128,7 @@ export async function runAgent(
     random,
     volumeHost,
     cgroups: cgroupHost,
+    newPodKey: podKey,
     nodeName: options.nodeName,
     nodeIps: [options.nodeIp],
     port: options.port,

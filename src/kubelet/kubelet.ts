@@ -11,12 +11,14 @@ import { runCollector } from './image/collect.js'
 import { createPuller } from './image/puller.js'
 import { nodeFacts } from './node/facts.js'
 import { createHeartbeat } from './node/heartbeat.js'
-import { allocatableOf } from './node/status.js'
+import { allocatableOf, podsShare } from './node/status.js'
 import { defaultSettings, type Kubelet, type KubeletOptions } from './options.js'
 import { refusalOf } from './pod/admission.js'
 import { backOffTable, CRASH_BACK_OFF } from './pod/back-off.js'
 import { loadCheckpoint } from './pod/checkpoint.js'
+import { podEvent } from './pod/events.js'
 import { createPods, findRunning, type Pods } from './pod/pods.js'
+import { createQos } from './pod/qos.js'
 import type { PodServices } from './pod/services.js'
 import { stopForShutdown } from './pod/shutdown.js'
 import { statusWriter } from './pod/status-writer.js'
@@ -25,6 +27,7 @@ import { createNodeApi } from './server/node-api.js'
 import { createMirrors } from './source/mirrors.js'
 import { followStaticPods, isMirror, SOURCE } from './source/static-pods.js'
 import { referencedObjects } from './volume/objects.js'
+import { podCertificates } from './volume/pod-certificates.js'
 import { tokenSource } from './volume/tokens.js'
 import { trustBundles } from './volume/trust-bundle.js'
 import { createVolumes } from './volume/volumes.js'
@@ -77,13 +80,29 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     root,
     current: currentNode,
     changed: (node) => nodeCache.observe(node),
+    event: (reason, message) => nodeEvent('Normal', reason, message),
   })
   const allocatable = (): Readonly<Record<string, string>> =>
     currentNode()?.status?.allocatable ?? heartbeat.status?.allocatable ?? allocatableOf({ facts, settings, diskBytes: 0 })
 
   const objects = referencedObjects({ client, clock, log, changed: (uid) => pods?.refresh(uid) })
   const tokens = tokenSource(client, clock, random)
+  const certificates = podCertificates({
+    client,
+    clock,
+    random,
+    log,
+    node: currentNode,
+    nodeName,
+    newKey: options.newPodKey,
+    signal: stopping.signal,
+    changed: (uid) => pods?.refresh(uid),
+    event: (pod, reason, message) => podEvent(recorder, pod, 'Warning', reason, message),
+  })
   const recorder = eventRecorder({ client, clock, random, log, component: 'kubelet', host: nodeName })
+  function nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void {
+    recorder.record({ apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }, type, reason, message)
+  }
   const resolvConf = options.resolvConf ?? '/etc/resolv.conf'
   const services: PodServices = {
     client,
@@ -100,12 +119,20 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       clock,
       random,
       memoryCapacity: facts.memoryBytes,
-      sources: { objects, tokens, bundles: trustBundles(client), fields: (pod) => fieldContext(services, pod, []) },
+      sources: { objects, tokens, bundles: trustBundles(client), certificates, fields: (pod) => fieldContext(services, pod, []) },
     }),
     volumeHost,
     cgroups: options.cgroups,
+    qos: createQos({
+      cgroups: options.cgroups,
+      root: settings.cgroupRoot,
+      share: podsShare(facts, settings),
+      pods: () => (pods?.all() ?? []).filter(({ stage }) => stage === 'sync' || stage === 'stopping').map(({ pod }) => pod),
+      log,
+    }),
     objects,
     tokens,
+    certificates,
     status: statusWriter({ client, clock, log, signal: stopping.signal }),
     crashes: backOffTable(CRASH_BACK_OFF),
     node: {
@@ -272,9 +299,6 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     }
   }
 
-  const nodeEvent = (reason: string, message: string): void =>
-    recorder.record({ apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }, 'Warning', reason, message)
-
   const runningLogs = (): readonly { id: string; logPath: string }[] =>
     (pods?.all() ?? []).flatMap(({ observed }) => observed.containers.filter(({ phase }) => phase === 'running'))
 
@@ -288,12 +312,23 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       signal.addEventListener('abort', () => stopping.abort(signal.reason), { once: true })
       if (signal.aborted) stopping.abort(signal.reason)
       const { signal: ends } = stopping
+      nodeEvent('Normal', 'Starting', 'Starting kubelet.')
       const loops = [
         podCache.run(ends),
         serviceCache.run(ends),
         nodeCache.run(ends),
         followRuntime(ends),
-        runCollector({ cri, clock, log, policy: settings.imageGc, lastUsed: services.puller.lastUsed, event: nodeEvent }, ends),
+        runCollector(
+          {
+            cri,
+            clock,
+            log,
+            policy: settings.imageGc,
+            lastUsed: services.puller.lastUsed,
+            event: (reason, message) => nodeEvent('Warning', reason, message),
+          },
+          ends,
+        ),
         runRotation(
           { cri, clock, log, maxBytes: settings.containerLogMaxSizeBytes, maxFiles: settings.containerLogMaxFiles, running: runningLogs },
           ends,

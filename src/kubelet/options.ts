@@ -43,6 +43,14 @@ export interface NodeApiTls {
   readonly clientCa?: string
 }
 
+/** A fresh key for a pod, with the proof that it is here. */
+export interface PodKey {
+  /** PKCS#8, PEM. */
+  readonly privateKey: string
+  /** An empty certificate request (PKCS#10, DER) signed with it. */
+  readonly request: Uint8Array
+}
+
 /** cpu, memory, … as quantities: `{ cpu: '100m', memory: '256Mi' }`. */
 export type ResourceAmounts = Readonly<Record<string, string>>
 
@@ -121,6 +129,8 @@ export interface KubeletOptions {
   readonly volumeHost: VolumeHost
   /** Without it pods are limited only container by container. */
   readonly cgroups?: CgroupHost
+  /** For `podCertificate` volumes; `keyType` is one of RSA3072, RSA4096, ECDSAP256, ECDSAP384, ECDSAP521, ED25519. */
+  readonly newPodKey?: (keyType: string) => Promise<PodKey>
   /** Addresses the node reports; found from the machine when left out. */
   readonly nodeIps?: readonly string[]
   /** Port of the node API as reported in the Node's status. */

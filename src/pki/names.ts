@@ -18,8 +18,12 @@ export interface AltNames {
 
 const attribute = (type: string, value: string): Buffer => set(sequence(oid(type), utf8String(value)))
 
+/** Without a name at all when `commonName` is ''. */
 export const encodeSubject = ({ commonName, organizations = [] }: Subject): Buffer =>
-  sequence(...[...organizations].sort().map((name) => attribute(OID.organization, name)), attribute(OID.commonName, commonName))
+  sequence(
+    ...[...organizations].sort().map((name) => attribute(OID.organization, name)),
+    ...(commonName === '' ? [] : [attribute(OID.commonName, commonName)]),
+  )
 
 export function decodeSubject(name: Element): Required<Subject> {
   let commonName = ''

@@ -1,11 +1,23 @@
 import { execFileSync } from 'node:child_process'
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemRandom, virtualClock } from '../lib/index.js'
-import { caCertHash, createCa, createCsr, generateKey, issue, needsRenewal, parseCsr, signCertificate, YEAR } from './index.js'
+import {
+  caCertHash,
+  createCa,
+  createCsr,
+  generateKey,
+  issue,
+  needsRenewal,
+  parseCsr,
+  podKey,
+  signCertificate,
+  toPem,
+  YEAR,
+} from './index.js'
 import { accessOf, kubeconfig, mergeKubeconfig, readKubeconfig, writeKubeconfig } from './kubeconfig.js'
 import { ipBytes, ipText } from './names.js'
 
@@ -112,4 +124,21 @@ t.test('kubeconfig: written, read, merged', async (t) => {
   )
   t.equal(accessOf(both).server, 'https://10.0.0.1:6443')
   t.throws(() => readKubeconfig('a: 1'), /not a kubeconfig/)
+})
+
+t.test('a key for a pod comes with an empty request that its own key has signed', async (t) => {
+  for (const type of ['RSA3072', 'ECDSAP256', 'ECDSAP384', 'ECDSAP521', 'ED25519']) {
+    const { privateKey, request } = await podKey(type)
+    const { subject, altNames, publicKey } = parseCsr(toPem('CERTIFICATE REQUEST', request))
+    t.strictSame(
+      [subject, altNames],
+      [
+        { commonName: '', organizations: [] },
+        { dns: [], ips: [], uris: [], emails: [] },
+      ],
+      type,
+    )
+    t.ok(createPublicKey(privateKey).equals(publicKey), type)
+  }
+  await t.rejects(podKey('DSA'), { message: 'unknown key type "DSA"' })
 })

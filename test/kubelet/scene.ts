@@ -3,11 +3,13 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Event as ApiEvent, type ContainerStatus, Event, Namespace, Pod, type PodSpec, ServiceAccount } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
+import { cgroupHost, volumeHost } from '../../src/cluster/hosts.js'
 import type { RunningCri } from '../../src/cri/index.js'
 import { createKubelet, type Kubelet, type KubeletSettings, serveNodeApi } from '../../src/kubelet/index.js'
 import { type HttpHandler, readBody, systemClock, systemRandom } from '../../src/lib/index.js'
+import { podKey } from '../../src/pki/index.js'
 import type { Runtime } from '../../src/runtime/index.js'
-import { mount, openCgroup, unmount } from '../../src/sys/index.js'
+import { openCgroup } from '../../src/sys/index.js'
 import { scene as criScene, IMAGE, type Scene, testLog, until } from '../cri/scene.js'
 import { apiServer, type TestApi } from './api.js'
 
@@ -108,31 +110,9 @@ export async function nodeScene(
       clientCa: api.ca.cert,
       port: nodeApiPort,
       settings: { cgroupRoot, ...settings, ...more },
-      volumeHost: {
-        mountTmpfs(target, { sizeBytes, mode = 0o755 }) {
-          const size = sizeBytes === undefined ? [] : [`size=${sizeBytes}`]
-          mount({ source: 'tmpfs', target, type: 'tmpfs', options: [`mode=${mode.toString(8)}`, ...size] })
-        },
-        bind: (source, target) => mount({ source, target, type: 'none', options: ['rbind'] }),
-        unmount(target) {
-          try {
-            unmount(target, { detach: true })
-          } catch {
-            // Not mounted.
-          }
-        },
-      },
-      cgroups: {
-        apply(path, limits) {
-          const group = openCgroup(path)
-          group.create()
-          group.limit({
-            cpu: { ...(limits.cpuShares ? { shares: limits.cpuShares } : {}) },
-            ...(limits.memoryLimitBytes ? { memory: { limit: limits.memoryLimitBytes } } : {}),
-          })
-        },
-        remove: (path) => openCgroup(path).delete(),
-      },
+      volumeHost,
+      cgroups: cgroupHost,
+      newPodKey: podKey,
     })
     const server = await serveNodeApi(kubelet, {
       tls: { ...api.node, clientCa: api.ca.cert },

@@ -15,7 +15,9 @@ export interface HttpTarget {
 export function portOf(port: number | string, container: Container): number {
   if (typeof port === 'number') return port
   const named = container.ports?.find(({ name }) => name === port)?.containerPort ?? Number(port)
-  if (!Number.isInteger(named) || named < 1 || named > 65535) throw new Error(`couldn't find port: ${port} for container ${container.name}`)
+  // As Go words it, because people search for it.
+  if (!Number.isInteger(named)) throw new Error(`strconv.Atoi: parsing ${JSON.stringify(port)}: invalid syntax`)
+  if (named < 1 || named > 65535) throw new Error(`invalid port number: ${named}`)
   return named
 }
 

@@ -1,6 +1,7 @@
 // What this machine is, read from /proc, /sys and /etc once at start.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { arch, availableParallelism, hostname, networkInterfaces, release, totalmem } from 'node:os'
+import { bytesQuantity } from '../pod/quantity.js'
 
 export interface NodeFacts {
   readonly hostname: string
@@ -14,6 +15,8 @@ export interface NodeFacts {
   readonly cpus: number
   readonly memoryBytes: number
   readonly swapBytes: number
+  /** Bytes set aside for huge pages, by their resource: `hugepages-2Mi`. */
+  readonly hugePages: Readonly<Record<string, number>>
   readonly addresses: readonly string[]
   readonly pidMax: number
 }
@@ -49,6 +52,21 @@ export function nodeAddresses(routes = read('/proc/net/route'), interfaces = net
 
 const memoryField = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(read('/proc/meminfo'))?.[1] ?? 0) * 1024
 
+function hugePages(folder = '/sys/kernel/mm/hugepages'): Readonly<Record<string, number>> {
+  let names: readonly string[]
+  try {
+    names = readdirSync(folder)
+  } catch {
+    return {}
+  }
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const size = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]) * 1024
+      return size > 0 ? [[`hugepages-${bytesQuantity(size)}`, size * Number(read(`${folder}/${name}/nr_hugepages`) || 0)]] : []
+    }),
+  )
+}
+
 /** cgroup limits of a container that we run in ourselves do not count: pods get cgroups of the machine. */
 export function nodeFacts(): NodeFacts {
   const release_ = read('/etc/os-release')
@@ -65,6 +83,7 @@ export function nodeFacts(): NodeFacts {
     cpus: availableParallelism(),
     memoryBytes: memoryField('MemTotal') || totalmem(),
     swapBytes: memoryField('SwapTotal'),
+    hugePages: hugePages(),
     addresses: nodeAddresses(),
     pidMax: Number(read('/proc/sys/kernel/pid_max')) || 32_768,
   }

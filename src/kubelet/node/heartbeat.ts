@@ -1,6 +1,6 @@
 // Registers the node, keeps its status and its Lease fresh.
 import { promises as fs } from 'node:fs'
-import { Lease, Node, type NodeStatus } from '../../api/index.js'
+import { Lease, Node, type NodeCondition, type NodeStatus } from '../../api/index.js'
 import type { Client } from '../../client/index.js'
 import type { Cri, StatusResponse, VersionResponse } from '../../cri/index.js'
 import { type Clock, explain, isStatus, type Logger, rfc3339, rfc3339Micro, sleep } from '../../lib/index.js'
@@ -23,6 +23,8 @@ export interface HeartbeatOptions {
   /** The node as the API has it, when known. */
   readonly current: () => Node | undefined
   readonly changed: (node: Node) => void
+  /** For people who describe the node. */
+  readonly event: (reason: string, message: string) => void
 }
 
 export interface Heartbeat {
@@ -41,6 +43,10 @@ const LEASE_NAMESPACE = 'kube-node-lease'
 /** What has to be told at once, as opposed to times and free space. */
 const substance = ({ conditions, ...rest }: NodeStatus): string =>
   JSON.stringify([rest, conditions?.map(({ type, status, reason, message }) => [type, status, reason, message])])
+
+/** `KubeletHasSufficientMemory` is told as `NodeHasSufficientMemory`. */
+const conditionEvent = ({ type, status, reason = '' }: NodeCondition): string =>
+  type === 'Ready' ? (status === 'True' ? 'NodeReady' : 'NodeNotReady') : reason.replace(/^Kubelet/, 'Node')
 
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { client, cri, clock, log, name, settings, facts } = options
@@ -94,6 +100,16 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     return missing ? await client.patch(Node, { name }, { metadata: { labels: wanted } }, { type: 'merge' }) : existing
   }
 
+  function announce(before: NodeStatus | undefined, now: NodeStatus): void {
+    const boot = before?.nodeInfo?.bootID
+    if (boot && boot !== facts.bootId) options.event('Rebooted', `Node ${name} has been rebooted, boot id: ${facts.bootId}`)
+    for (const condition of now.conditions ?? []) {
+      if (before?.conditions?.find(({ type }) => type === condition.type)?.status === condition.status) continue
+      const reason = conditionEvent(condition)
+      options.event(reason, `Node ${name} status is now: ${reason}`)
+    }
+  }
+
   async function report(): Promise<void> {
     const input = await gather()
     const node = options.current() ?? (settings.registerNode ? await register(input) : await client.get(Node, { name }))
@@ -102,6 +118,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     if (!due && last && substance(last) === substance(status)) return
     const addresses = [{ $patch: 'replace' }, ...(status.addresses ?? [])]
     const patched = await client.patch(Node, { name }, { status: { ...status, addresses } }, { type: 'strategic', subresource: 'status' })
+    announce(last ?? node.status, status)
     last = status
     lastReport = clock.monotonic()
     options.changed(patched)

@@ -2,6 +2,7 @@
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from '../../api/index.js'
 import type { Image, StatusResponse, VersionResponse } from '../../cri/index.js'
 import type { KubeletSettings } from '../options.js'
+import type { PodsShare } from '../pod/qos.js'
 import { bytesQuantity, cpuQuantity } from '../pod/quantity.js'
 import { addAmounts } from '../pod/resources.js'
 import type { NodeFacts } from './facts.js'
@@ -35,8 +36,16 @@ export function capacityOf({ facts, settings, diskBytes }: Pick<NodeInput, 'fact
     memory: `${Math.floor(facts.memoryBytes / 1024)}Ki`,
     pods: String(settings.maxPods),
     ...(diskBytes > 0 ? { 'ephemeral-storage': `${Math.floor(diskBytes / 1024)}Ki` } : {}),
-    'hugepages-2Mi': '0',
-    'hugepages-1Gi': '0',
+    ...Object.fromEntries(Object.entries(facts.hugePages).map(([name, bytes]) => [name, bytesQuantity(bytes)])),
+  }
+}
+
+/** What is left for pods when the machine and the daemons have had theirs. */
+export function podsShare({ cpus, memoryBytes }: NodeFacts, { kubeReserved, systemReserved }: KubeletSettings): PodsShare {
+  const reserved = addAmounts(kubeReserved, systemReserved)
+  return {
+    cpus: Math.max(0, cpus - (reserved.get('cpu') ?? 0)),
+    memoryBytes: Math.max(0, memoryBytes - (reserved.get('memory') ?? 0)),
   }
 }
 
@@ -47,8 +56,10 @@ const EVICTION_DISK = 0.1
 export function allocatableOf(input: Pick<NodeInput, 'facts' | 'settings' | 'diskBytes'>): Amounts {
   const reserved = addAmounts(input.settings.kubeReserved, input.settings.systemReserved)
   const capacity = capacityOf(input)
-  const memory = Math.max(0, input.facts.memoryBytes - (reserved.get('memory') ?? 0) - EVICTION_MEMORY)
-  const cpu = Math.max(0, Math.floor(input.facts.cpus * 1000 - (reserved.get('cpu') ?? 0) * 1000))
+  const share = podsShare(input.facts, input.settings)
+  const huge = Object.values(input.facts.hugePages).reduce((sum, bytes) => sum + bytes, 0)
+  const memory = Math.max(0, share.memoryBytes - EVICTION_MEMORY - huge)
+  const cpu = Math.floor(share.cpus * 1000)
   const disk = Math.max(0, input.diskBytes * (1 - EVICTION_DISK) - (reserved.get('ephemeral-storage') ?? 0))
   return {
     ...capacity,

@@ -13,8 +13,10 @@ export async function cleanUp(record: PodRecord, services: PodServices): Promise
   const folder = services.volumes.podFolder(uid)
   for (const part of ['volume-subpaths', 'volumes', 'plugins']) await removeFolder(services.volumeHost, join(folder, part))
   await services.cgroups?.remove(cgroupPathOf(record.pod, services.settings.cgroupRoot))
+  await services.qos.refresh()
   services.objects.release(uid)
   services.tokens.forget(uid)
+  services.certificates.forget(uid)
 }
 
 /** Also of runs that the runtime has forgotten: a link is the pod's when it points into the pod's logs. */

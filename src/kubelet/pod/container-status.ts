@@ -66,7 +66,9 @@ function withoutRecord(input: StatusInput, container: PodContainer, otherwise: C
   const { name, image = '' } = container.spec
   const old = knownStatus(input, name)
   if (old?.state?.terminated) return { ...old, ready: container.role === 'init' && old.state.terminated.exitCode === 0 }
-  const state = input.terminal && old?.state?.running ? lost : otherwise
+  // A pod that is over has no waiting containers, unless its initialisation never came to them.
+  const due = container.role === 'main' && (input.initialized || (input.pod.spec?.initContainers ?? []).length === 0)
+  const state = input.terminal && (due || old?.state?.running) ? lost : otherwise
   return {
     name,
     image,

@@ -26,6 +26,8 @@ export interface PodRecord {
   known: PodStatus | undefined
   verdict: Verdict | undefined
   disruption: Verdict | undefined
+  /** It was turned away before anything of it was made: what it would have consisted of is not shown. */
+  refused: boolean
   /** The sources have no such pod any more. */
   removed: boolean
   /** Nothing of it runs and nothing will. */
@@ -33,6 +35,8 @@ export interface PodRecord {
   volumes: ReadonlyMap<string, ReadyVolume> | undefined
   /** Something that volumes are made of may have changed. */
   volumesStale: boolean
+  /** When they failed: not tried again before. */
+  volumesRetryAt: number | undefined
   sandboxConfig: PodSandboxConfig | undefined
   readonly startTime: string
   readonly prober: Prober
@@ -46,10 +50,12 @@ export const newRecord = (pod: Pod, startTime: number, prober: Prober): PodRecor
   known: pod.status?.startTime ? pod.status : undefined,
   verdict: undefined,
   disruption: undefined,
+  refused: false,
   removed: false,
   terminal: false,
   volumes: undefined,
   volumesStale: true,
+  volumesRetryAt: undefined,
   sandboxConfig: undefined,
   startTime: rfc3339(startTime),
   prober,
@@ -90,6 +96,7 @@ export function computeStatus(record: PodRecord, services: PodServices): PodStat
     startTime: record.startTime,
     verdict: record.verdict,
     disruption: record.disruption,
+    refused: record.refused,
   })
   record.known = status
   return status

@@ -44,6 +44,7 @@ export async function makeSandbox(record: PodRecord, services: PodServices, atte
     cgroupRoot: services.settings.cgroupRoot,
   })
   const runtimeHandler = await handlerOf(record, services)
+  await services.qos.refresh()
   await services.cgroups?.apply(cgroupPathOf(pod, services.settings.cgroupRoot), podCgroup(pod, services.settings.podPidsLimit))
   await fs.mkdir(logDirectoryOf(pod, services.podLogs), { recursive: true, mode: 0o755 })
   await fs.mkdir(services.volumes.podFolder(pod.metadata.uid ?? ''), { recursive: true, mode: 0o750 })

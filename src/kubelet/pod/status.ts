@@ -1,5 +1,5 @@
 // The status of a pod, computed from what is observed. Pure.
-import type { ContainerStatus, Pod, PodCondition, PodStatus } from '../../api/index.js'
+import type { ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from '../../api/index.js'
 import { conditionsOf } from './conditions.js'
 import { containerStatus, type StatusInput, withScheme } from './container-status.js'
 import { ephemeralContainersOf, initContainersOf, mainContainersOf } from './containers.js'
@@ -15,6 +15,8 @@ export interface PodStatusInput extends Omit<StatusInput, 'initialized'> {
   /** A verdict of the kubelet itself (rejected, deadline, shutdown): the pod has failed whatever its containers say. */
   readonly verdict?: { readonly reason: string; readonly message: string } | undefined
   readonly disruption?: { readonly reason: string; readonly message: string } | undefined
+  /** Nothing of the pod was ever made, and nothing will be. */
+  readonly refused?: boolean
 }
 
 const exitOf = (status: ContainerStatus | undefined): number | undefined => status?.state?.terminated?.exitCode
@@ -68,12 +70,35 @@ export function phaseOf(pod: Pod, init: readonly ContainerStatus[], main: readon
   return policy === 'Never' ? 'Failed' : 'Running'
 }
 
+/** All last words of a pod together fit in this. */
+const MESSAGES_LIMIT = 12 * 1024
+
+function shortened(status: ContainerStatus, limit: number): ContainerStatus {
+  const cut = (state: ContainerState | undefined): ContainerState | undefined => {
+    const { message } = state?.terminated ?? {}
+    if (!state?.terminated || !message || Buffer.byteLength(message) <= limit) return state
+    return { terminated: { ...state.terminated, message: Buffer.from(message).toString('utf8', 0, limit) } }
+  }
+  return { ...status, state: cut(status.state), lastState: cut(status.lastState) }
+}
+
+/** A pod that was turned away: clients show the reason as long as no container has one of its own. */
+const refusedStatus = ({ pod, known, verdict, startTime }: PodStatusInput): PodStatus => ({
+  ...(pod.metadata.generation ? { observedGeneration: pod.metadata.generation } : {}),
+  phase: 'Failed',
+  ...(verdict ?? { reason: known?.reason, message: known?.message }),
+  startTime: known?.startTime ?? startTime,
+  qosClass: qosClassOf(pod),
+})
+
 export function podStatus(input: PodStatusInput): PodStatus {
   const { pod, observed, known } = input
+  if (input.refused) return refusedStatus(input)
   const [sandbox] = observed.sandboxes
   const initialized = hasInitialized(pod, observed, sandbox?.id)
+  const limit = Math.floor(MESSAGES_LIMIT / Math.max(1, initContainersOf(pod).length + mainContainersOf(pod).length))
   const of = (list: ReturnType<typeof mainContainersOf>): readonly ContainerStatus[] =>
-    list.map((container) => withScheme(containerStatus({ ...input, initialized }, container), input.runtime))
+    list.map((container) => shortened(withScheme(containerStatus({ ...input, initialized }, container), input.runtime), limit))
   const init = of(initContainersOf(pod))
   const main = of(mainContainersOf(pod))
   const ephemeral = of(ephemeralContainersOf(pod)).filter((status) => status.containerID || status.state?.waiting)

@@ -52,23 +52,27 @@ export const planOf = (record: PodRecord): PodPlan =>
     hashOf: specHash,
   })
 
-/** Undefined when they are ready; otherwise when to try again. */
-async function prepareVolumes(record: PodRecord, services: PodServices, { failures }: SyncContext): Promise<number | undefined> {
-  const renewAt = services.tokens.renewAt(record.pod)
-  const stale = record.volumesStale || (renewAt !== undefined && renewAt <= services.clock.now())
-  if (record.volumes && !stale) return undefined
+/** Makes or refreshes the volumes. What fails is tried again at `volumesRetryAt`; a pod that has its volumes goes on with them. */
+async function prepareVolumes(record: PodRecord, services: PodServices, { failures }: SyncContext): Promise<void> {
+  const now = services.clock.now()
+  const renewAt = services.volumes.renewAt(record.pod)
+  const stale = !record.volumes || record.volumesStale || (renewAt !== undefined && renewAt <= now)
+  if (!stale || (record.volumesRetryAt ?? 0) > now) return
   record.volumesStale = false
-  try {
-    record.volumes = await services.volumes.setUp(record.pod)
-    failures.succeeded('volumes')
-    return undefined
-  } catch (error) {
-    const now = services.clock.now()
-    podEvent(services.recorder, record.pod, 'Warning', 'FailedMount', explain(error instanceof Error ? new Error(error.message) : error))
-    const at = failures.failed('volumes', now)
+  record.volumesRetryAt = undefined
+  const failed = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : explain(error)
+    podEvent(services.recorder, record.pod, 'Warning', 'FailedMount', message)
     record.volumesStale = true
-    // A pod that runs already goes on with what it has.
-    return record.volumes ? undefined : at
+    record.volumesRetryAt = failures.failed('volumes', services.clock.now())
+  }
+  try {
+    const { volumes, outdated } = await services.volumes.setUp(record.pod)
+    record.volumes = volumes
+    if (outdated) failed(outdated)
+    else failures.succeeded('volumes')
+  } catch (error) {
+    failed(error)
   }
 }
 
@@ -159,8 +163,8 @@ async function startPlanned(record: PodRecord, services: PodServices, start: Con
 
 export async function syncPod(record: PodRecord, services: PodServices, context: SyncContext): Promise<SyncOutcome> {
   const { signal, publish, failures } = context
-  const blocked = await prepareVolumes(record, services, context)
-  if (blocked !== undefined) return { kind: 'idle', wakeAt: blocked }
+  await prepareVolumes(record, services, context)
+  if (!record.volumes) return { kind: 'idle', wakeAt: record.volumesRetryAt }
   if (signal.aborted) return { kind: 'again' }
   record.prober.sync(record.pod, record.observed)
   const plan = planOf(record)
@@ -187,5 +191,5 @@ export async function syncPod(record: PodRecord, services: PodServices, context:
     else wakeAt = earliest(wakeAt, outcome.at)
   }
   if (started) return { kind: 'again' }
-  return { kind: 'idle', wakeAt: earliest(wakeAt, services.tokens.renewAt(record.pod)) }
+  return { kind: 'idle', wakeAt: earliest(wakeAt, record.volumesRetryAt ?? services.volumes.renewAt(record.pod)) }
 }

@@ -255,6 +255,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
       record.pod = pod
       if (stage === 'gone' || relevant(before) === relevant(pod)) return
       record.volumesStale = true
+      record.volumesRetryAt = undefined
       interrupt()
       publish()
       poke()
@@ -299,6 +300,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
     publish,
     refresh() {
       record.volumesStale = true
+      record.volumesRetryAt = undefined
       record.retryAt.clear()
       poke()
     },
@@ -324,6 +326,8 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
     },
   }
   const refused = observed ? undefined : services.admit(first)
+  // An earlier daemon may have turned it away.
+  record.refused = refused !== undefined || (!observed && isTerminal(first.status) && !first.status?.containerStatuses)
   if (refused) {
     record.verdict = refused
     podEvent(recorder, first, 'Warning', refused.reason, refused.message)

@@ -65,12 +65,14 @@ export function createProber({ cri, clock, podIp, changed, event, answered }: Pr
   async function ask(id: string, container: PodContainer, probe: Probe, title: string, asking: Asking): Promise<void> {
     const answer = await runProbe(probe, { cri, container: container.spec, containerId: id, podIp: podIp() })
     if (asking.ended) return
-    const outcome = answer.outcome === 'success' ? 'success' : 'failure'
-    answered?.(asking.kind, outcome)
+    answered?.(asking.kind, answer.outcome)
     if (answer.outcome === 'failure') event(container, 'Warning', 'Unhealthy', `${title} probe failed: ${answer.output}`)
-    else if (answer.outcome === 'error') event(container, 'Warning', 'Unhealthy', `${title} probe errored: ${answer.output}`)
+    else if (answer.outcome === 'error')
+      event(container, 'Warning', 'Unhealthy', `${title} probe errored and resulted in unknown state: ${answer.output}`)
+    else if (answer.warning !== undefined) event(container, 'Warning', 'ProbeWarning', `${title} probe warning: ${answer.warning}`)
     const before = asking.state.verdict
-    asking.state = afterAnswer(asking.state, probe, outcome)
+    // A question that could not be put says nothing about the container.
+    if (answer.outcome !== 'error') asking.state = afterAnswer(asking.state, probe, answer.outcome)
     if (asking.state.verdict !== before) {
       // Once it has started it has started; once it has failed it waits for the restart.
       const settled = asking.kind === 'startup' || (asking.kind === 'liveness' && asking.state.verdict === 'failure')

@@ -8,8 +8,9 @@ import { grpcProbe } from './grpc.js'
 import { timeoutMs } from './machine.js'
 
 export type ProbeAnswer =
-  | { readonly outcome: 'success' | 'failure'; readonly output: string }
-  /** The question could not be put: counts as a failure, and is worded differently. */
+  | { readonly outcome: 'success'; readonly output: string; readonly warning?: string }
+  | { readonly outcome: 'failure'; readonly output: string }
+  /** The question could not be put: no answer, so nothing changes. */
   | { readonly outcome: 'error'; readonly output: string }
 
 export interface ProbeTarget {
@@ -44,7 +45,8 @@ async function http(probe: Probe, { container, podIp }: ProbeTarget): Promise<Pr
       if (status >= 300 && status < 400 && location) {
         const next = new URL(location, `${target.scheme}://${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`)
         // Another host is none of this pod's business: that it answered is enough.
-        if (next.hostname.replace(/^\[|\]$/g, '') !== target.host) return { outcome: 'success', output: body }
+        if (next.hostname.replace(/^\[|\]$/g, '') !== target.host)
+          return { outcome: 'success', output: body, warning: `Probe terminated redirects, Response body: ${body}` }
         const scheme = next.protocol === 'https:' ? 'https' : 'http'
         target = { ...target, scheme, port: Number(next.port) || (scheme === 'https' ? 443 : 80), path: next.pathname + next.search }
         continue

@@ -37,6 +37,9 @@ async function readLink(path: string): Promise<string | undefined> {
   }
 }
 
+/** True when a payload has been written there. */
+export const isFilled = async (target: string): Promise<boolean> => (await readLink(join(target, DATA))) !== undefined
+
 async function filesBelow(folder: string, prefix = ''): Promise<string[]> {
   const out: string[] = []
   for (const entry of await fs.readdir(join(folder, prefix), { withFileTypes: true })) {

@@ -1,22 +1,7 @@
 // ClusterTrustBundles as files: one by name, or all of a signer that a selector chooses.
-import { type ClusterTrustBundleProjection, type Kind, kind, type LabelSelector, type Resource } from '../../api/index.js'
+import { ClusterTrustBundle, type ClusterTrustBundleProjection, formatLabelSelector, type LabelSelector } from '../../api/index.js'
 import type { Client } from '../../client/index.js'
 import { isStatus } from '../../lib/index.js'
-
-interface ClusterTrustBundle extends Resource {
-  readonly apiVersion: 'certificates.k8s.io/v1'
-  readonly kind: 'ClusterTrustBundle'
-  readonly spec?: { readonly signerName?: string; readonly trustBundle: string }
-}
-
-const ClusterTrustBundle: Kind<ClusterTrustBundle> = kind<ClusterTrustBundle>({
-  group: 'certificates.k8s.io',
-  version: 'v1',
-  kind: 'ClusterTrustBundle',
-  plural: 'clustertrustbundles',
-  namespaced: false,
-  subresources: [],
-})
 
 export interface TrustBundles {
   named(name: string): Promise<string | undefined>
@@ -24,25 +9,13 @@ export interface TrustBundles {
   ofSigner(signer: string, selector: LabelSelector): Promise<readonly string[]>
 }
 
-const selectorText = ({ matchLabels, matchExpressions }: LabelSelector): string =>
-  [
-    ...Object.entries(matchLabels ?? {}).map(([key, value]) => `${key}=${value}`),
-    ...(matchExpressions ?? []).map(({ key, operator, values = [] }) =>
-      operator === 'Exists'
-        ? key
-        : operator === 'DoesNotExist'
-          ? `!${key}`
-          : `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`,
-    ),
-  ].join(',')
-
 export function trustBundles(client: Client): TrustBundles {
   return {
     async named(name) {
       return (await client.find(ClusterTrustBundle, { name }))?.spec?.trustBundle
     },
     async ofSigner(signer, selector) {
-      const labelSelector = selectorText(selector)
+      const labelSelector = formatLabelSelector(selector)
       try {
         const { items } = await client.list(ClusterTrustBundle, labelSelector ? { labelSelector } : {})
         return items.filter(({ spec }) => spec?.signerName === signer).map(({ spec }) => spec?.trustBundle ?? '')

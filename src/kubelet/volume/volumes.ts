@@ -8,7 +8,7 @@ import type { VolumeHost } from '../options.js'
 import { containersOf } from '../pod/containers.js'
 import { amount } from '../pod/quantity.js'
 import { podLimit } from '../pod/resources.js'
-import { writeAtomically } from './atomic-writer.js'
+import { isFilled, writeAtomically } from './atomic-writer.js'
 import { claimedVolume, claimNameOf } from './claims.js'
 import { prepareHostPath } from './host-path.js'
 import { removeFolder } from './mounts.js'
@@ -26,9 +26,17 @@ export class VolumeError extends Error {
   override readonly name = 'VolumeError'
 }
 
+export interface ReadyVolumes {
+  readonly volumes: ReadonlyMap<string, ReadyVolume>
+  /** Why one of them still holds what it held before. */
+  readonly outdated?: VolumeError | undefined
+}
+
 export interface Volumes {
-  /** Makes or refreshes all volumes of the pod. Safe to repeat. */
-  setUp(pod: Pod): Promise<ReadonlyMap<string, ReadyVolume>>
+  /** Makes or refreshes all volumes of the pod. Safe to repeat. Throws VolumeError when one is missing. */
+  setUp(pod: Pod): Promise<ReadyVolumes>
+  /** When the content of a volume runs out, if any does. */
+  renewAt(pod: Pod): number | undefined
   /** Unmounts and removes the pod's folder. */
   tearDown(podUid: string): Promise<void>
   podFolder(podUid: string): string
@@ -51,6 +59,15 @@ const isUsed = (pod: Pod, volume: Volume): boolean =>
       spec.volumeDevices?.some(({ name }) => name === volume.name) ||
       spec.env?.some(({ valueFrom }) => valueFrom?.fileKeyRef?.volumeName === volume.name),
   )
+
+/** A volume as it was, and why it could not be brought up to date. */
+interface Outdated {
+  readonly ready: ReadyVolume
+  readonly cause: unknown
+}
+
+const failure = (volume: Volume, cause: unknown): VolumeError =>
+  new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${explain(cause)}`, { cause })
 
 const plugins = {
   emptyDir: 'kubernetes.io~empty-dir',
@@ -108,9 +125,17 @@ export function createVolumes(options: VolumesOptions): Volumes {
     return { kind: 'path', path, readOnly: false, isHost: false }
   }
 
-  async function fromApi(pod: Pod, volume: Volume, plugin: Plugin): Promise<ReadyVolume> {
-    const files = await filesOf(pod, volume, sources)
+  async function fromApi(pod: Pod, volume: Volume, plugin: Plugin): Promise<ReadyVolume | Outdated> {
     const path = folderOf(pod, volume, plugin)
+    const ready: ReadyVolume = { kind: 'path', path, readOnly: true, isHost: false }
+    let files: Awaited<ReturnType<typeof filesOf>>
+    try {
+      files = await filesOf(pod, volume, sources)
+    } catch (cause) {
+      // What was whole once serves on: a pod is not held up because the API server cannot be asked.
+      if (await isFilled(path)) return { ready, cause }
+      throw cause
+    }
     await fs.mkdir(path, { recursive: true, mode: 0o755 })
     // What is secret stays in memory.
     if ((plugin === 'secret' || plugin === 'projected') && !(await isMounted(path))) await host.mountTmpfs(path, { mode: 0o755 })
@@ -121,7 +146,7 @@ export function createVolumes(options: VolumesOptions): Volumes {
     await fs.chmod(path, group === undefined ? 0o777 : 0o2775)
     if (group !== undefined) await fs.chown(path, 0, group)
     await writeAtomically(path, shared, { now: clock.now(), unique: nameSuffix(random, 9), group })
-    return { kind: 'path', path, readOnly: true, isHost: false }
+    return ready
   }
 
   async function fromClaim(pod: Pod, volume: Volume): Promise<ReadyVolume> {
@@ -135,7 +160,7 @@ export function createVolumes(options: VolumesOptions): Volumes {
     return { kind: 'path', path: claimed.path, readOnly: claimed.readOnly, isHost: true }
   }
 
-  async function one(pod: Pod, volume: Volume): Promise<ReadyVolume> {
+  async function one(pod: Pod, volume: Volume): Promise<ReadyVolume | Outdated> {
     if (volume.hostPath) {
       await prepareHostPath(volume.hostPath.path, volume.hostPath.type)
       return { kind: 'path', path: volume.hostPath.path, readOnly: false, isHost: true }
@@ -154,12 +179,18 @@ export function createVolumes(options: VolumesOptions): Volumes {
       const wanted = (pod.spec?.volumes ?? []).filter((volume) => isUsed(pod, volume))
       const ready = new Map<string, ReadyVolume>()
       const results = await Promise.allSettled(wanted.map((volume) => one(pod, volume)))
+      let outdated: VolumeError | undefined
       for (const [i, result] of results.entries()) {
-        const { name } = wanted[i] as Volume
-        if (result.status === 'fulfilled') ready.set(name, result.value)
-        else throw new VolumeError(`MountVolume.SetUp failed for volume "${name}" : ${explain(result.reason)}`, { cause: result.reason })
+        const volume = wanted[i] as Volume
+        if (result.status === 'rejected') throw failure(volume, result.reason)
+        if ('ready' in result.value) outdated ??= failure(volume, result.value.cause)
+        ready.set(volume.name, 'ready' in result.value ? result.value.ready : result.value)
       }
-      return ready
+      return { volumes: ready, outdated }
+    },
+    renewAt(pod) {
+      const times = [sources.tokens.renewAt(pod), sources.certificates.renewAt(pod)].filter((time) => time !== undefined)
+      return times.length > 0 ? Math.min(...times) : undefined
     },
     async tearDown(podUid) {
       if (podUid === '' || podUid.includes('/')) throw new Error(`not a pod's uid: ${podUid}`)
