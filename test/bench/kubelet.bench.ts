@@ -35,7 +35,7 @@ const timed = (cri: RunningCri): RunningCri =>
     },
   })
 
-const n = await nodeScene({}, timed)
+const n = await nodeScene({}, { watchCri: timed })
 const spec = { containers: [shell('', { command: ['sleep', '100000'] })] }
 
 /** Milliseconds from the create call until a watch shows each pod Running. */

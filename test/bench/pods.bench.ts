@@ -1,12 +1,8 @@
 // Pods: sandbox plus one container, from the call to running, one at a time and 50 at once; against containerd's CRI on the
 // same machine, with the same image and Debian's CNI plugins. Needs root. Throughput between pods is in `network.bench`.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { PodSandboxConfig } from '../../src/cri/index.js'
-import { sleep, systemClock } from '../../src/lib/index.js'
-import { pauseProgram } from '../../src/runtime/index.js'
 import { criClient } from '../cri/client.js'
+import { hasContainerd, startContainerd } from '../cri/containerd.js'
 import { IMAGE, type Scene, scene } from '../cri/scene.js'
 import { median, printAim, printTable, quantile } from './table.js'
 
@@ -42,60 +38,11 @@ async function measure(pods: Pods, s: Scene, prefix: string): Promise<{ single: 
   return { single: single.slice(2, ONE_BY_ONE), sandbox: sandbox.slice(2, ONE_BY_ONE), together }
 }
 
-/** A containerd of our own, with the same image; undefined where it is not installed. */
+/** containerd with the same image; undefined where it is not installed. */
 async function containerd(s: Scene): Promise<{ readonly pods: Pods; end(): Promise<void> } | undefined> {
-  if (!existsSync('/usr/bin/containerd') || !existsSync('/usr/lib/cni/bridge')) return undefined
-  const dir = join(s.dir, 'containerd')
-  for (const name of ['net.d', 'pause']) mkdirSync(join(dir, name), { recursive: true })
-  writeFileSync(join(dir, 'pause', 'pause'), pauseProgram(), { mode: 0o755 })
-  await s.images.import(join(dir, 'pause'), { name: 'test.local/pause:1', config: { Entrypoint: ['/pause'] } })
-  await s.images.export([IMAGE, 'test.local/pause:1'], join(dir, 'images.tar'), { format: 'oci' })
-  writeFileSync(
-    join(dir, 'net.d', '10-bench.conflist'),
-    JSON.stringify({
-      cniVersion: '1.0.0',
-      name: 'bench',
-      plugins: [
-        {
-          type: 'bridge',
-          bridge: `${s.bridge}c`,
-          isGateway: true,
-          ipam: { type: 'host-local', dataDir: join(dir, 'ipam'), ranges: [[{ subnet: '10.214.0.0/16' }]] },
-        },
-      ],
-    }),
-  )
-  const socket = join(dir, 'containerd.sock')
-  writeFileSync(
-    join(dir, 'config.toml'),
-    `version = 2
-root = "${dir}/root"
-state = "${dir}/state"
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "test.local/pause:1"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${dir}/net.d"
-`,
-  )
-  const child: ChildProcess = spawn('containerd', ['-c', join(dir, 'config.toml'), '-l', 'error'], {
-    stdio: 'ignore',
-  })
-  const client = criClient(socket)
-  for (let tries = 0; ; tries++) {
-    try {
-      await client.call('Version')
-      break
-    } catch (error) {
-      if (tries > 100) throw error
-      await sleep(systemClock, 100)
-    }
-  }
-  const imported = spawnSync('ctr', ['-a', socket, '-n', 'k8s.io', 'images', 'import', join(dir, 'images.tar')])
-  if (imported.status !== 0) throw new Error(`ctr images import: ${imported.stderr}`)
+  if (!hasContainerd) return undefined
+  const peer = await startContainerd(s)
+  const client = criClient(peer.socket)
   return {
     pods: {
       sandbox: async (config) => (await client.call('RunPodSandbox', { config })).podSandboxId as string,
@@ -110,10 +57,7 @@ state = "${dir}/state"
     },
     async end() {
       client.close()
-      const gone = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGTERM')
-      await gone
-      spawnSync('umount', ['-R', join(dir, 'state')])
+      await peer.end()
     },
   }
 }

@@ -21,7 +21,8 @@ const inProcessUser = { name: 'system:apiserver', groups: ['system:masters'] }
 export interface Daemon {
   readonly kubelet: Kubelet
   readonly cri: RunningCri
-  readonly runtime: Runtime
+  /** Our own, if it is. */
+  readonly runtime: Runtime | undefined
   /** As when the daemon is upgraded: pods go on. */
   stop(): Promise<void>
 }
@@ -73,12 +74,22 @@ export const conditionOf = (pod: Pod | undefined, type: string): string | undefi
 
 export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready') === 'True'
 
-/** `watchCri`: sees every call to the runtime, for benchmarks. */
-export async function nodeScene(
-  settings: Partial<KubeletSettings> = {},
-  watchCri: (cri: RunningCri) => RunningCri = (cri) => cri,
-): Promise<NodeScene> {
+export interface SceneOptions {
+  /** Sees every call to the runtime, for benchmarks. */
+  readonly watchCri?: (cri: RunningCri) => RunningCri
+  /** Another runtime than our own, on the scene's folders. */
+  readonly otherRuntime?: (s: Scene) => Promise<{ connect(): Promise<RunningCri>; end(): Promise<void> }>
+}
+
+export async function nodeScene(settings: Partial<KubeletSettings> = {}, options: SceneOptions = {}): Promise<NodeScene> {
+  const { watchCri = (cri) => cri } = options
   const s = await criScene()
+  const other = await options.otherRuntime?.(s)
+  async function openRuntime(): Promise<{ readonly cri: RunningCri; readonly runtime: Runtime | undefined; close(): void }> {
+    if (!other) return await s.open()
+    const cri = await other.connect()
+    return { cri, runtime: undefined, close: () => cri.close() }
+  }
   const api = await apiServer(s.dir, NODE)
   const client = createClient(api.as())
   // The daemon has a node's rights and no more.
@@ -93,7 +104,7 @@ export async function nodeScene(
     more: Partial<KubeletSettings> = {},
     { client: through = ofNode, ready = true }: { readonly client?: Client; readonly ready?: boolean } = {},
   ): Promise<Daemon> {
-    const { cri: real, runtime, close } = await s.open()
+    const { cri: real, runtime, close } = await openRuntime()
     const cri = watchCri(real)
     const kubelet = createKubelet({
       client: through,
@@ -200,9 +211,13 @@ export async function nodeScene(
       try {
         for (const { metadata } of (await client.list(Pod, { namespace: 'default' })).items) await scene.remove(metadata.name, 0)
         await current?.stop()
-        const { cri, close } = await s.open()
-        for (const { id } of await cri.listPodSandbox()) await cri.removePodSandbox(id)
+        const { cri, close } = await openRuntime()
+        for (const { id } of await cri.listPodSandbox()) {
+          await cri.stopPodSandbox(id)
+          await cri.removePodSandbox(id)
+        }
         close()
+        await other?.end()
       } finally {
         await api.close()
         await openCgroup(cgroupRoot).delete()

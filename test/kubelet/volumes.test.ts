@@ -79,7 +79,7 @@ t.test('volumes and environment', options, async (t) => {
 
   async function pidOf(pod: Awaited<ReturnType<typeof n.wait>>): Promise<number> {
     const id = statusOf(pod)?.containerID?.replace(/^.*:\/\//, '') ?? ''
-    return (await n.daemon().runtime.state(id)).pid ?? 0
+    return (await n.daemon().runtime?.state(id))?.pid ?? 0
   }
 
   t.test('configMap, secret, downward API, projected: content, modes, live update', async (t) => {

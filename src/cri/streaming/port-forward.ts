@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { explain } from '../../lib/index.js'
 import type { Cri } from '../types.js'
 import { acceptSpdy } from './remote.js'
-import { type SpdySession, type SpdyStream, serveSpdy } from './spdy.js'
+import { type SpdySession, type SpdyStream, speakSpdy } from './spdy.js'
 import { acceptWebSocket, channelsOf, webSocketDuplex } from './websocket.js'
 
 export interface PortForward {
@@ -54,7 +54,7 @@ async function forward({ cri, sandboxId }: PortForward, data: SpdyStream, error:
 /** Two streams with the same request id make one connection: `error`, then `data`. */
 function pairStreams(spec: PortForward, connection: Duplex, head: Buffer): SpdySession {
   const waiting = new Map<string, SpdyStream>()
-  return serveSpdy(connection, head, {
+  return speakSpdy(connection, head, {
     stream(stream) {
       const { streamtype = '', port = '', requestid = String(stream.id) } = stream.headers
       const id = stream.headers.requestid ?? `${port}/${streamtype === 'data' ? stream.id - 2 : requestid}`

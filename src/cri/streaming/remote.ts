@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream'
 import { deferred } from '../../lib/index.js'
 import type { TerminalSize } from '../types.js'
-import { type SpdyStream, serveSpdy } from './spdy.js'
+import { type SpdyStream, speakSpdy } from './spdy.js'
 import { acceptWebSocket, channelsOf } from './websocket.js'
 
 export interface StreamsWanted {
@@ -137,7 +137,7 @@ async function overSpdy(request: IncomingMessage, socket: Duplex, head: Buffer, 
   if (wanted.tty && /v[34]\./.test(protocol)) expected.push('resize')
   const streams = new Map<string, SpdyStream>()
   const complete = deferred()
-  const session = serveSpdy(socket, head, {
+  const session = speakSpdy(socket, head, {
     stream(stream) {
       streams.set(stream.headers.streamtype ?? '', stream)
       if (expected.every((type) => streams.has(type))) complete.resolve()

@@ -1,4 +1,4 @@
-// The server's side of SPDY/3.1 as kubectl and the API server speak it: streams in one connection, each announced with headers.
+// SPDY/3.1 as kubectl, the API server and runtimes speak it: streams in one connection, each announced with headers.
 // No flow control towards the client: Go's implementation never opens its window again, and the connection below it waits anyway.
 import { Duplex } from 'node:stream'
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from 'node:zlib'
@@ -10,6 +10,7 @@ const SYN_REPLY = 2
 const RST_STREAM = 3
 const PING = 6
 const GOAWAY = 7
+const HEADERS = 8
 const FLAG_FIN = 1
 const VERSION = 3
 const HEAD = 8
@@ -21,7 +22,7 @@ const CHUNK = 32 * 1024
 
 export type SpdyHeaders = Readonly<Record<string, string>>
 
-/** A stream that the client opened. What it sends can be read, what is written goes to it. */
+/** What the far end sends can be read, what is written goes to it. */
 export interface SpdyStream extends Duplex {
   readonly id: number
   readonly headers: SpdyHeaders
@@ -29,12 +30,20 @@ export interface SpdyStream extends Duplex {
   reset(): void
 }
 
+interface LiveStream extends SpdyStream {
+  isFinished(): boolean
+  finish(): void
+}
+
 export interface SpdySession {
   readonly closed: Promise<void>
+  /** For the end that called: a stream of its own. */
+  open(headers: SpdyHeaders): Promise<SpdyStream>
   close(): void
 }
 
 export interface SpdyHandlers {
+  /** The far end has opened a stream. */
   readonly stream: (stream: SpdyStream) => void
 }
 
@@ -106,10 +115,10 @@ function through(codec: Deflate | Inflate, input: Uint8Array): Promise<Buffer> {
 }
 
 /** Runs the protocol on a connection until either side ends it. */
-export function serveSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHandlers): SpdySession {
+export function speakSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHandlers): SpdySession {
   const inflate = createInflate({ dictionary: spdyDictionary, finishFlush: constants.Z_SYNC_FLUSH })
   const deflate = createDeflate({ dictionary: spdyDictionary })
-  const streams = new Map<number, SpdyStream>()
+  const streams = new Map<number, LiveStream>()
   let buffered: Buffer = Buffer.from(head)
   let settle!: () => void
   const closed = new Promise<void>((resolve) => {
@@ -147,6 +156,7 @@ export function serveSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHa
     const stream = Object.assign(duplex, {
       id,
       headers,
+      isFinished: () => half.in,
       finish(): void {
         half.in = true
         duplex.push(null)
@@ -180,12 +190,28 @@ export function serveSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHa
       streams.delete(id)
     } else if (type === PING) send(controlFrame(PING, 0, payload))
     else if (type === GOAWAY) end()
-    // SETTINGS, HEADERS and WINDOW_UPDATE change nothing here, but HEADERS moves the decompressor on.
-    else if (type === 8) await through(inflate, payload.subarray(4))
+    // SETTINGS, HEADERS and WINDOW_UPDATE change nothing here, but headers move the decompressor on.
+    else if (type === HEADERS || type === SYN_REPLY) await through(inflate, payload.subarray(4))
+  }
+
+  let nextId = 1
+  let opening: Promise<unknown> = Promise.resolve()
+  /** One after the other: each block of headers continues the compression of the one before. */
+  function openHere(headers: SpdyHeaders): Promise<SpdyStream> {
+    const opened = opening.then(async () => {
+      const id = nextId
+      nextId += 2
+      const stream = open(id, headers, false)
+      const block = await through(deflate, encodeHeaders(headers))
+      send(controlFrame(SYN_STREAM, 0, Buffer.concat([new ByteWriter().u32(id).u32(0).u16(0).done(), block])))
+      return stream
+    })
+    opening = opened.catch(() => {})
+    return opened
   }
 
   function data(id: number, flags: number, payload: Buffer): void {
-    const stream = streams.get(id) as (SpdyStream & { finish(): void }) | undefined
+    const stream = streams.get(id)
     if (!stream) return
     if (payload.length > 0 && !stream.push(Buffer.from(payload))) connection.pause()
     if (flags & FLAG_FIN) stream.finish()
@@ -205,9 +231,17 @@ export function serveSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHa
     }
   }
 
-  function end(): void {
-    for (const stream of streams.values()) stream.destroy()
+  /** A stream that has been sent to its end is still to be read to its end; what was cut short is not. */
+  function letGo(): void {
+    for (const stream of streams.values()) {
+      if (stream.isFinished()) stream.end()
+      else stream.destroy()
+    }
     streams.clear()
+  }
+
+  function end(): void {
+    letGo()
     inflate.close()
     deflate.close()
     if (!connection.destroyed) connection.end()
@@ -229,10 +263,10 @@ export function serveSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHa
   connection.on('data', feed)
   connection.once('error', () => settle())
   connection.once('close', () => {
-    for (const stream of streams.values()) stream.destroy()
+    letGo()
     settle()
   })
   connection.once('end', () => void busy.then(end))
   if (buffered.length > 0) feed(Buffer.alloc(0))
-  return { closed, close: end }
+  return { closed, open: openHere, close: end }
 }

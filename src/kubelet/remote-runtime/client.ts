@@ -146,7 +146,7 @@ export function remoteRuntime(endpoint: string, clock: Clock): RemoteRuntime {
     },
     async portForward(podSandboxId, port) {
       const { url } = await ask<{ url: string }>(runtime, 'PortForward', { podSandboxId, port: [port] })
-      return await openPort(url)
+      return await openPort(url, port)
     },
     containerStats: async (containerId) => (await ask<{ stats: ContainerStats }>(runtime, 'ContainerStats', { containerId })).stats,
     listContainerStats: async (filter) =>

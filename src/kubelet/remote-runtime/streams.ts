@@ -1,29 +1,29 @@
-// exec, attach and port-forward of a runtime behind gRPC: it gives an address, and the streams are channels of a WebSocket there.
-import { Duplex, PassThrough, type Readable, Writable } from 'node:stream'
-import WebSocket from 'ws'
-import { CriError, type StdioSession, type TerminalSize } from '../../cri/index.js'
+// exec, attach and port-forward of a runtime behind gRPC: it gives an address, and what is carried are SPDY streams of a connection to it.
+// (SPDY, because every runtime speaks it, and because only there input can end while output goes on.)
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { CriError, type SpdySession, type StdioSession, speakSpdy, type TerminalSize } from '../../cri/index.js'
 import { deferred } from '../../lib/index.js'
 
-const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io']
-const CLOSE_SIGNAL = 255
-
-function connect(url: string): Promise<WebSocket> {
+function connect(url: string, protocol: string): Promise<SpdySession> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url.replace(/^http/, 'ws'), PROTOCOLS, { perMessageDeflate: false })
-    socket.once('open', () => {
-      // Nothing is read before somebody listens.
-      socket.pause()
-      resolve(socket)
+    const failed = (cause: unknown): void =>
+      reject(new CriError('UNAVAILABLE', `the runtime's stream at ${url} cannot be opened`, { cause }))
+    const headers = { connection: 'Upgrade', upgrade: 'SPDY/3.1', 'x-stream-protocol-version': protocol }
+    const options = { method: 'POST', headers, agent: false, rejectUnauthorized: false }
+    const request = url.startsWith('https:') ? httpsRequest(url, options) : httpRequest(url, options)
+    request.once('upgrade', (_response, socket, head) => {
+      socket.on('error', () => socket.destroy())
+      resolve(speakSpdy(socket, head, { stream: (stream) => stream.reset() }))
     })
-    socket.once('error', (error) =>
-      reject(new CriError('UNAVAILABLE', `the runtime's stream at ${url} cannot be opened`, { cause: error })),
-    )
+    request.once('response', (response) => {
+      response.resume()
+      failed(new Error(`HTTP status ${response.statusCode}`))
+    })
+    request.once('error', failed)
+    request.end()
   })
-}
-
-const send = (socket: WebSocket, channel: number, bytes: Uint8Array, done: (error?: Error | null) => void): void => {
-  if (socket.readyState !== WebSocket.OPEN) done()
-  else socket.send(Buffer.concat([Buffer.from([channel]), bytes]), { binary: true }, (error) => done(error ?? null))
 }
 
 /** The exit code in the Status that comes last; 0 for Success and for silence. */
@@ -37,7 +37,7 @@ export function exitCodeOf(status: string): number {
 }
 
 export interface RemoteStdio extends StdioSession {
-  /** The last message of the error channel, when the connection has ended. */
+  /** What the error stream has said, when it has ended. */
   readonly status: Promise<string>
 }
 
@@ -45,79 +45,57 @@ interface Wanted {
   readonly stdin?: boolean
   readonly stdout?: boolean
   readonly stderr?: boolean
+  readonly tty?: boolean
+}
+
+/** All that a stream says until it or its connection ends. */
+function wordsOf(stream: Duplex, session: SpdySession): Promise<string> {
+  const said = deferred<string>()
+  let text = ''
+  stream.on('data', (chunk: Buffer) => {
+    text += chunk
+  })
+  stream.once('end', () => said.resolve(text))
+  void session.closed.then(() => said.resolve(text))
+  return said.promise
 }
 
 export async function openStdio(url: string, wanted: Wanted): Promise<RemoteStdio> {
-  const socket = await connect(url)
-  const status = deferred<string>()
-  const outputs = new Map<number, PassThrough>()
-  if (wanted.stdout) outputs.set(1, new PassThrough())
-  if (wanted.stderr) outputs.set(2, new PassThrough())
-  let last = ''
-  socket.on('message', (message: Buffer) => {
-    const [channel = 0] = message
-    if (message.length < 2) return
-    if (channel === 3) last += message.toString('utf8', 1)
-    const output = outputs.get(channel)
-    if (output && !output.write(message.subarray(1))) {
-      socket.pause()
-      output.once('drain', () => socket.resume())
-    }
+  const session = await connect(url, 'v4.channel.k8s.io')
+  const open = async (streamtype: string, asked = true): Promise<Duplex | undefined> =>
+    asked ? await session.open({ streamtype }) : undefined
+  const status = wordsOf((await open('error')) as Duplex, session)
+  const stdin = await open('stdin', wanted.stdin)
+  const stdout = await open('stdout', wanted.stdout)
+  const stderr = await open('stderr', wanted.stderr && !wanted.tty)
+  const resize = await open('resize', wanted.tty)
+  // The connection has no more to carry when both have been told to the end.
+  void status.then(() => {
+    for (const stream of [stdin, resize]) stream?.end()
+    if (!stdout && !stderr) session.close()
   })
-  socket.on('error', () => socket.terminate())
-  socket.once('close', () => {
-    for (const output of outputs.values()) output.end()
-    status.resolve(last)
-  })
-  socket.resume()
-  const stdin = wanted.stdin
-    ? new Writable({
-        write: (chunk: Buffer, _encoding, done) => send(socket, 0, chunk, done),
-        // Only v5 can say that input has ended; with v4 the process reads on until the connection closes.
-        final: (done) => (socket.protocol.startsWith('v5.') ? send(socket, CLOSE_SIGNAL, Buffer.from([0]), done) : done()),
-      })
-    : undefined
-  const stdout: Readable | undefined = outputs.get(1)
-  const stderr: Readable | undefined = outputs.get(2)
   return {
     ...(stdin ? { stdin } : {}),
     ...(stdout ? { stdout } : {}),
     ...(stderr ? { stderr } : {}),
     resize({ width, height }: TerminalSize) {
-      send(socket, 4, Buffer.from(JSON.stringify({ Width: width, Height: height })), () => {})
+      resize?.write(`${JSON.stringify({ Width: width, Height: height })}\n`)
     },
-    close: () => socket.close(),
-    status: status.promise,
+    close: () => session.close(),
+    status,
   }
 }
 
-/** Channel 0 carries the bytes, channel 1 what went wrong; both begin with the port. */
-export async function openPort(url: string): Promise<Duplex> {
-  const socket = await connect(url)
-  const greeted = new Set<number>()
-  const duplex = new Duplex({
-    read: () => socket.resume(),
-    write: (chunk: Buffer, _encoding, done) => send(socket, 0, chunk, done),
-    final(done) {
-      socket.close()
-      done()
-    },
+/** One connection to a port: an error stream that says nothing when all is well, and one for the bytes. */
+export async function openPort(url: string, port: number): Promise<Duplex> {
+  const session = await connect(url, 'portforward.k8s.io')
+  const headers = { port: String(port), requestid: '0' }
+  const error = await session.open({ ...headers, streamtype: 'error' })
+  const data = await session.open({ ...headers, streamtype: 'data' })
+  error.end()
+  void wordsOf(error, session).then((words) => {
+    if (words !== '') data.destroy(new CriError('UNAVAILABLE', words))
   })
-  socket.on('message', (message: Buffer) => {
-    const [channel = 0] = message
-    // Go's servers greet with an empty message, and then with the port.
-    if (!greeted.has(channel)) {
-      if (message.length > 1) greeted.add(channel)
-      return
-    }
-    if (channel === 1) duplex.destroy(new CriError('UNAVAILABLE', message.toString('utf8', 1)))
-    else if (message.length > 1 && !duplex.push(message.subarray(1))) socket.pause()
-  })
-  socket.once('close', () => {
-    duplex.push(null)
-    duplex.destroy()
-  })
-  socket.on('error', (error) => duplex.destroy(error))
-  socket.resume()
-  return duplex
+  data.once('close', () => session.close())
+  return data
 }
