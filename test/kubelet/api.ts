@@ -23,11 +23,12 @@ const context = { clock: systemClock, random: systemRandom }
 export async function apiServer(dir: string, nodeName: string): Promise<TestApi> {
   const ca = await createCa('test-ca', context)
   const altNames = { dns: ['localhost', nodeName], ips: ['127.0.0.1'] }
-  const [server, node, admin, toKubelet] = await Promise.all([
+  const [server, node, admin, toKubelet, ofNode] = await Promise.all([
     issue(ca, { subject: { commonName: 'kube-apiserver' }, altNames, usages: ['server auth'] }, context),
     issue(ca, { subject: { commonName: `system:node:${nodeName}` }, altNames, usages: ['server auth'] }, context),
     issue(ca, { subject: { commonName: 'admin', organizations: ['system:masters'] }, usages: ['client auth'] }, context),
     issue(ca, { subject: { commonName: 'kube-apiserver', organizations: ['system:masters'] }, usages: ['client auth'] }, context),
+    issue(ca, { subject: { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }, usages: ['client auth'] }, context),
   ])
   const store = await openLmdbStore({ path: join(dir, 'store'), clock: systemClock })
   const signingKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
@@ -43,6 +44,7 @@ export async function apiServer(dir: string, nodeName: string): Promise<TestApi>
   const access = { server: `https://127.0.0.1:${serving.port}`, ca: ca.cert, identity: admin }
   const file = join(dir, 'admin.conf')
   writeFileSync(file, writeKubeconfig(kubeconfig(access, { cluster: 'test', user: 'admin' })))
+  writeFileSync(join(dir, 'node.conf'), writeKubeconfig(kubeconfig({ ...access, identity: ofNode }, { cluster: 'test', user: nodeName })))
   return {
     ca,
     node,

@@ -1,15 +1,30 @@
-// A long random life of a node, from a seed: pods come, change and go, the daemon is restarted, and in the end nothing is left. Needs root.
+// A long random life of a node, from a seed: pods come, change and go, the daemon is killed at any moment, and in the end nothing is left. Needs root.
+import { type ChildProcess, fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Pod, type PodSpec } from '../../src/api/index.js'
-import { isStatus, randomInt, seededRandom } from '../../src/lib/index.js'
+import { isStatus, randomInt, seededRandom, sleep, systemClock } from '../../src/lib/index.js'
 import { FOREVER, left, nodeScene, options, shell, until } from './scene.js'
 
 const SEED = Number(process.env.KNARR_SEED ?? 20261122)
-const STEPS = Number(process.env.KNARR_STEPS ?? 60)
+const STEPS = Number(process.env.KNARR_STEPS ?? 80)
 
 t.setTimeout(240_000)
+
+/** The daemon in a process of its own. */
+function startDaemon(dir: string, cgroupRoot: string): { readonly ready: Promise<void>; kill(): Promise<void> } {
+  const child: ChildProcess = fork(join(import.meta.dirname, 'daemon.js'), [dir, cgroupRoot], { stdio: 'inherit' })
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const ready = new Promise<void>((resolve) => child.once('message', () => resolve()))
+  return {
+    ready: Promise.race([ready, gone]),
+    async kill() {
+      child.kill('SIGKILL')
+      await gone
+    },
+  }
+}
 
 t.test(`random, seed ${SEED}`, options, async (t) => {
   t.setTimeout(240_000)
@@ -63,18 +78,25 @@ t.test(`random, seed ${SEED}`, options, async (t) => {
         { type: 'merge' },
       ),
     async () => {
-      if (randomInt(random, 4) > 0) return
-      await n.daemon().stop()
-      await n.start()
+      if (randomInt(random, 2) > 0) return
+      await life.kill()
+      life = startDaemon(n.s.dir, n.cgroupRoot)
+      // Half of the time it is killed again before it has looked at what is there.
+      if (randomInt(random, 2) > 0) await life.ready
     },
+    () => sleep(systemClock, randomInt(random, 300)),
   ]
+  await n.daemon().stop()
+  let life = startDaemon(n.s.dir, n.cgroupRoot)
+  t.teardown(() => life.kill())
+  await life.ready
   for (let i = 0; i < STEPS; i++) {
     await pick(steps)().catch(ignore)
-    if (randomInt(random, 3) === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   for (const name of names) await n.remove(name, 1).catch(ignore)
   for (const name of names) await n.gone(name)
-  const { cri } = n.daemon()
+  await life.kill()
+  const { cri } = await n.start()
   await until(async () => ((await cri.listPodSandbox()).length === 0 ? true : undefined))
   await until(async () => (left(join(n.s.dir, 'kubelet', 'pods')).length === 0 ? true : undefined))
   await until(async () => (left(join(n.s.dir, 'pod-logs')).length === 0 ? true : undefined))
@@ -88,9 +110,9 @@ t.test(`random, seed ${SEED}`, options, async (t) => {
   )
   // /sys shows the network it was mounted in; /proc shows this test's own.
   t.strictSame(readFileSync('/proc/thread-self/net/dev', 'utf8').match(/veth\w+/g), null)
-  const groups = `/sys/fs/cgroup/pids/knarr-test-${process.pid}`
-  t.strictSame(
-    left(groups).filter((name) => name.startsWith('pod')),
-    [],
-  )
+  for (const group of ['', 'burstable', 'besteffort'])
+    t.strictSame(
+      left(join('/sys/fs/cgroup/pids', n.cgroupRoot, group)).filter((name) => name.startsWith('pod')),
+      [],
+    )
 })

@@ -1,21 +1,20 @@
 // A node of its own for a test: our runtime, images and network, the kubelet, and an API server to tell it what to do.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Event as ApiEvent, type ContainerStatus, Event, Namespace, Pod, type PodSpec, ServiceAccount } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
-import { cgroupHost, volumeHost } from '../../src/cluster/hosts.js'
 import type { RunningCri } from '../../src/cri/index.js'
-import { createKubelet, type Kubelet, type KubeletSettings, serveNodeApi } from '../../src/kubelet/index.js'
-import { type HttpHandler, readBody, systemClock, systemRandom } from '../../src/lib/index.js'
-import { podKey } from '../../src/pki/index.js'
+import { type Kubelet, type KubeletSettings, serveNodeApi } from '../../src/kubelet/index.js'
+import { type HttpHandler, readBody } from '../../src/lib/index.js'
 import type { Runtime } from '../../src/runtime/index.js'
 import { openCgroup } from '../../src/sys/index.js'
-import { scene as criScene, IMAGE, type Scene, testLog, until } from '../cri/scene.js'
+import { scene as criScene, IMAGE, type Scene, until } from '../cri/scene.js'
 import { apiServer, type TestApi } from './api.js'
+import { kubeletIn, NODE, PORT } from './node.js'
 
 export { IMAGE, options, until } from '../cri/scene.js'
 
-export const NODE = 'node-a'
+export { NODE } from './node.js'
+
 const inProcessUser = { name: 'system:apiserver', groups: ['system:masters'] }
 
 export interface Daemon {
@@ -30,6 +29,8 @@ export interface Daemon {
 export interface NodeScene {
   readonly client: Client
   readonly s: Scene
+  /** The cgroup of its pods. */
+  readonly cgroupRoot: string
   /** The API server as the node speaks to it. */
   readonly handler: HttpHandler
   readonly api: TestApi
@@ -96,8 +97,6 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}, options
   const handler = api.as(`system:node:${NODE}`, 'system:nodes', 'system:authenticated')
   const ofNode = createClient(handler)
   const cgroupRoot = `/knarr-test-${process.pid}`
-  // A network of its own: the usual port is free.
-  const nodeApiPort = 10250
   let current: Daemon | undefined
 
   async function start(
@@ -106,29 +105,11 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}, options
   ): Promise<Daemon> {
     const { cri: real, runtime, close } = await openRuntime()
     const cri = watchCri(real)
-    const kubelet = createKubelet({
-      client: through,
-      cri,
-      nodeName: NODE,
-      version: 'v1.37.0+knarr',
-      root: join(s.dir, 'kubelet'),
-      podLogs: join(s.dir, 'pod-logs'),
-      containerLogs: join(s.dir, 'container-logs'),
-      clock: systemClock,
-      random: systemRandom,
-      log: testLog,
-      nodeIps: ['127.0.0.1'],
-      clientCa: api.ca.cert,
-      port: nodeApiPort,
-      settings: { cgroupRoot, ...settings, ...more },
-      volumeHost,
-      cgroups: cgroupHost,
-      newPodKey: podKey,
-    })
+    const kubelet = kubeletIn(s.dir, { client: through, cri, clientCa: api.ca.cert, settings: { cgroupRoot, ...settings, ...more } })
     const server = await serveNodeApi(kubelet, {
       tls: { ...api.node, clientCa: api.ca.cert },
       host: '127.0.0.1',
-      port: nodeApiPort,
+      port: PORT,
     })
     const abort = new AbortController()
     const running = kubelet.run(abort.signal)
@@ -157,6 +138,7 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}, options
   const scene: NodeScene = {
     client,
     s,
+    cgroupRoot,
     handler,
     api,
     daemon,

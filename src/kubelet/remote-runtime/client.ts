@@ -14,6 +14,7 @@ import {
   type PodSandbox,
   type PodSandboxMetrics,
   type PodSandboxStats,
+  type StatusResponse,
   serviceDefinition,
 } from '../../cri/index.js'
 import type { Clock } from '../../lib/index.js'
@@ -93,7 +94,13 @@ export function remoteRuntime(endpoint: string, clock: Clock): RemoteRuntime {
 
   const cri: RemoteRuntime = {
     version: () => ask(runtime, 'Version'),
-    status: ({ verbose = false } = {}) => ask(runtime, 'Status', { verbose }),
+    async status({ verbose = false } = {}) {
+      const answer = await ask<Partial<StatusResponse> & Pick<StatusResponse, 'status'>>(runtime, 'Status', { verbose })
+      // Older runtimes tell nothing of handlers and features.
+      const { info = {}, runtimeHandlers = [], features } = answer
+      const known = { supplementalGroupsPolicy: false, userNamespacesHostNetwork: false, ...features }
+      return { status: answer.status, info, runtimeHandlers, features: known }
+    },
     runtimeConfig: () => ask(runtime, 'RuntimeConfig'),
     async updateRuntimeConfig({ podCidr = '' }) {
       await runtime('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr } } })
@@ -152,8 +159,17 @@ export function remoteRuntime(endpoint: string, clock: Clock): RemoteRuntime {
     listContainerStats: async (filter) =>
       (await ask<{ stats?: readonly ContainerStats[] }>(runtime, 'ListContainerStats', filtered(filter))).stats ?? [],
     podSandboxStats: async (podSandboxId) => (await ask<{ stats: PodSandboxStats }>(runtime, 'PodSandboxStats', { podSandboxId })).stats,
-    listPodSandboxStats: async (filter) =>
-      (await ask<{ stats?: readonly PodSandboxStats[] }>(runtime, 'ListPodSandboxStats', filtered(filter))).stats ?? [],
+    async listPodSandboxStats(filter) {
+      try {
+        return (await ask<{ stats?: readonly PodSandboxStats[] }>(runtime, 'ListPodSandboxStats', filtered(filter))).stats ?? []
+      } catch (error) {
+        // containerd answers for all or for none, and a pod that has just ended is enough for none.
+        if (error instanceof CriError && error.code === 'UNIMPLEMENTED') throw error
+        const ready = await cri.listPodSandbox({ state: 'SANDBOX_READY' })
+        const each = await Promise.allSettled(ready.map(({ id }) => cri.podSandboxStats(id)))
+        return each.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      }
+    },
     listMetricDescriptors: async () =>
       (await ask<{ descriptors?: readonly MetricDescriptor[] }>(runtime, 'ListMetricDescriptors')).descriptors ?? [],
     listPodSandboxMetrics: async () =>
