@@ -87,6 +87,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
 
   const objects = referencedObjects({ client, clock, log, changed: (uid) => pods?.refresh(uid) })
   const tokens = tokenSource(client, clock, random)
+  const bundles = trustBundles({ client, clock, log, signal: stopping.signal, changed: (uid) => pods?.refresh(uid) })
   const certificates = podCertificates({
     client,
     clock,
@@ -119,7 +120,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       clock,
       random,
       memoryCapacity: facts.memoryBytes,
-      sources: { objects, tokens, bundles: trustBundles(client), certificates, fields: (pod) => fieldContext(services, pod, []) },
+      sources: { objects, tokens, bundles, certificates, fields: (pod) => fieldContext(services, pod, []) },
     }),
     volumeHost,
     cgroups: options.cgroups,
@@ -131,8 +132,6 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       log,
     }),
     objects,
-    tokens,
-    certificates,
     status: statusWriter({ client, clock, log, signal: stopping.signal }),
     crashes: backOffTable(CRASH_BACK_OFF),
     node: {

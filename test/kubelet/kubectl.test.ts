@@ -1,22 +1,10 @@
 // The node API as people use it: kubectl through our API server, over WebSocket (1.33) and SPDY (1.29). Needs root and kubectl.
-import { execFile, spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { deferred } from '../../src/lib/index.js'
-import { FOREVER, IMAGE, isReady, nodeScene, options, shell, statusOf, until } from './scene.js'
-
-const FOLDER = '/usr/lib/google-cloud-sdk/bin'
-const versions = ['1.33', '1.29']
-  .map((version) => ({ version, path: join(FOLDER, `kubectl.${version}`) }))
-  .filter(({ path }) => existsSync(path))
-
-interface Result {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
+import { ended, heard, kubectl, versions } from './kubectl.js'
+import { FOREVER, IMAGE, isReady, NODE, nodeScene, options, shell, statusOf, until } from './scene.js'
 
 t.setTimeout(240_000)
 
@@ -24,79 +12,145 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
   t.setTimeout(240_000)
   const n = await nodeScene()
   t.teardown(() => n.end())
-  const env = { ...process.env, KUBECONFIG: n.api.kubeconfig, HOME: n.s.dir }
-  const kubectl = (path: string, args: readonly string[], input = ''): Promise<Result> =>
-    new Promise((resolve) => {
-      const child = execFile(path, args, { env, maxBuffer: 64 * 1024 * 1024, timeout: 60_000 }, (error, stdout, stderr) =>
-        resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr }),
-      )
-      child.stdin?.end(input)
-    })
   const web = 'mkdir -p /tmp/www; echo page > /tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; '
   const target = async (name: string): Promise<unknown> => {
     await n.run(name, { containers: [shell(`echo line one; echo line two; ${web}${FOREVER}`)] })
     return await n.wait(name, isReady)
   }
 
-  for (const { version, path } of versions) {
-    t.test(version, async (t) => {
-      const name = `v${version.replace('.', '')}`
+  for (const version of versions) {
+    const k = kubectl(n, version)
+    const suffix = version.replace('.', '')
+
+    t.test(`${version}: logs, exec, describe, port-forward`, async (t) => {
+      const name = `v${suffix}`
       await target(name)
-      const run = (...args: readonly string[]): Promise<Result> => kubectl(path, args)
-      t.equal((await run('logs', name)).stdout, 'line one\nline two\n')
-      t.equal((await run('logs', name, '--tail=1')).stdout, 'line two\n')
-      t.match((await run('logs', name, '--timestamps')).stdout, /^\d{4}-\d\d-\d\dT[\d:.]+Z line one\n/)
-      t.equal((await run('logs', name, '--limit-bytes=6')).stdout, 'line o')
-      t.match(await run('exec', name, '--', 'sh', '-c', 'echo out; echo err >&2'), { code: 0, stdout: 'out\n', stderr: /err\n/ })
-      t.equal((await run('exec', name, '--', 'sh', '-c', 'exit 7')).code, 7)
-      t.match((await run('exec', name, '--', '/no/such/thing')).stderr, /no\/such\/thing/)
+      t.equal((await k.run('logs', name)).stdout, 'line one\nline two\n')
+      t.equal((await k.run('logs', name, '--tail=1')).stdout, 'line two\n')
+      t.match((await k.run('logs', name, '--timestamps')).stdout, /^\d{4}-\d\d-\d\dT[\d:.]+Z line one\n/)
+      t.equal((await k.run('logs', name, '--limit-bytes=6')).stdout, 'line o')
+      t.match(await k.run('exec', name, '--', 'sh', '-c', 'echo out; echo err >&2'), { code: 0, stdout: 'out\n', stderr: /err\n/ })
+      t.equal((await k.run('exec', name, '--', 'sh', '-c', 'exit 7')).code, 7)
+      t.match((await k.run('exec', name, '--', '/no/such/thing')).stderr, /no\/such\/thing/)
+      t.match(await k.run('exec', name, '-c', 'nobody', '--', 'true'), { code: 1, stderr: /container nobody/ })
       const big = 'x'.repeat(3_000_000)
-      const echoed = await kubectl(path, ['exec', '-i', name, '--', 'cat'], big)
-      t.equal(echoed.stdout.length, big.length)
-      writeFileSync(join(n.s.dir, 'up'), 'carried')
-      await n.exec(name, 'main', 'rm', '-f', '/tmp/up')
-      const terminal = await kubectl('script', ['-qec', `${path} exec -it ${name} -- sh -c "tty; stty size"`, '/dev/null'])
-      t.match(terminal.stdout, /\/dev\/(pts\/\d+|console)/)
-      const described = await run('describe', 'pod', name)
-      t.match(described.stdout, /Started +\S+ +kubelet +Started container main/)
+      t.equal((await k.feed(big, 'exec', '-i', name, '--', 'cat')).stdout.length, big.length)
 
-      const follower = spawn(path, ['logs', '-f', '--tail=1', name], { env })
-      let followed = ''
-      const seen = deferred()
-      follower.stdout.on('data', (chunk: Buffer) => {
-        followed += chunk
-        if (/news/.test(followed)) seen.resolve()
-      })
-      await until(async () => (/line two|news/.test(followed) ? true : undefined))
+      const terminal = k.onTerminal('exec', '-it', name, '--', 'sh')
+      const shown = heard(terminal)
+      terminal.stdin?.write('tty; stty size; echo $((6 * 7))\n')
+      await until(async () => (/\/dev\/(pts\/\d+|console)[\s\S]*\d+ \d+[\s\S]*\b42\b/.test(shown()) ? true : undefined))
+      terminal.stdin?.write('exit 3\n')
+      t.equal(await ended(terminal), 3)
+
+      const described = (await k.run('describe', 'pod', name)).stdout
+      for (const words of [
+        /Pulled +\S+ +kubelet +Container image/,
+        /Created +\S+ +kubelet +Created container: main/,
+        /Started +\S+ +kubelet +Started container main/,
+      ])
+        t.match(described, words)
+      t.match((await k.run('describe', 'node', NODE)).stdout, /Ready +True[\s\S]*KubeletReady[\s\S]*NodeReady/)
+
+      const follower = k.start('logs', '-f', '--tail=1', name)
+      const followed = heard(follower)
+      await until(async () => (/line two/.test(followed()) ? true : undefined))
       await n.exec(name, 'main', 'sh', '-c', 'echo news > /proc/1/fd/1')
-      await seen.promise
-      follower.kill()
+      await until(async () => (/news/.test(followed()) ? true : undefined))
+      await n.remove(name, 1)
+      t.equal(await ended(follower), 0, 'it ends with the container')
+    })
 
-      const forwarder = spawn(path, ['port-forward', `pod/${name}`, ':8080', ':9'], { env })
-      let said = ''
-      forwarder.stdout.on('data', (chunk: Buffer) => {
-        said += chunk
-      })
-      const port = await until(async () => /127\.0\.0\.1:(\d+) -> 8080/.exec(said)?.[1])
+    t.test(`${version}: port-forward`, async (t) => {
+      const name = `port-${suffix}`
+      await target(name)
+      const forwarder = k.start('port-forward', `pod/${name}`, ':8080', ':9')
+      const said = heard(forwarder)
+      const port = await until(async () => /127\.0\.0\.1:(\d+) -> 8080/.exec(said())?.[1])
       for (let i = 0; i < 3; i++) t.match(await ask(Number(port)), /^HTTP\/1\.[01] 200[\s\S]*page\n$/)
-      const nowhere = await until(async () => /127\.0\.0\.1:(\d+) -> 9\b/.exec(said)?.[1])
+      const nowhere = await until(async () => /127\.0\.0\.1:(\d+) -> 9\b/.exec(said())?.[1])
       t.equal(await ask(Number(nowhere)), '')
       forwarder.kill()
+      await ended(forwarder)
+    })
+
+    t.test(`${version}: run, attach on a terminal, cp both ways, debug of a node`, async (t) => {
+      const name = `run-${suffix}`
+      const overrides = JSON.stringify({ spec: { nodeName: NODE, terminationGracePeriodSeconds: 1 } })
+      const image = [`--image=${IMAGE}`, '--image-pull-policy=IfNotPresent', `--overrides=${overrides}`]
+      t.match(await k.run('run', name, ...image, '--restart=Never', '--', 'sh', '-c', FOREVER), { code: 0, stdout: /created/ })
+      await n.wait(name, isReady)
+      t.match((await k.run('get', 'pod', name)).stdout, /1\/1 +Running +0/)
+
+      const once = await k.feed(
+        'one\ntwo\n',
+        'run',
+        `once-${suffix}`,
+        ...image,
+        '--restart=Never',
+        '-i',
+        '--rm',
+        '--quiet',
+        '--',
+        'sh',
+        '-c',
+        'while read line; do echo "got $line"; done',
+      )
+      t.match(once, { code: 0, stdout: /got one\ngot two\n/ })
+      await n.gone(`once-${suffix}`)
+
+      await n.run(`tty-${suffix}`, { containers: [shell('while read line; do echo "got $line"; done', { stdin: true, tty: true })] })
+      await n.wait(`tty-${suffix}`, isReady)
+      const attached = k.onTerminal('attach', '-it', `tty-${suffix}`)
+      const shown = heard(attached)
+      await until(async () => {
+        attached.stdin?.write('hello\n')
+        return /got hello/.test(shown()) ? true : undefined
+      })
+      attached.kill()
+      await ended(attached)
+
+      // kubectl cp runs tar in the container.
+      await n.exec(name, 'main', '/bin/busybox', 'ln', '-s', 'busybox', '/bin/tar')
+      const from = join(n.s.dir, `from-${suffix}`)
+      mkdirSync(join(from, 'deep'), { recursive: true })
+      writeFileSync(join(from, 'deep', 'file'), 'carried '.repeat(100_000))
+      t.match(await k.run('cp', from, `${name}:/tmp/there`), { code: 0 })
+      t.match(await n.exec(name, 'main', 'wc', '-c', '/tmp/there/deep/file'), /^800000 /)
+      const back = join(n.s.dir, `back-${suffix}`)
+      t.match(await k.run('cp', `${name}:/tmp/there`, back), { code: 0 })
+      t.equal(readFileSync(join(back, 'deep', 'file'), 'utf8'), 'carried '.repeat(100_000))
+
+      const debugged = k.start(
+        'debug',
+        `node/${NODE}`,
+        `--image=${IMAGE}`,
+        '--image-pull-policy=IfNotPresent',
+        '--',
+        'sh',
+        '-c',
+        'cat /host/proc/self/comm; ps',
+      )
+      const told = heard(debugged)
+      t.equal(await ended(debugged), 0, told())
+      const created = /node-debugger-\S+/.exec(told())?.[0]?.replace(/[.,]$/, '') ?? ''
+      await n.wait(created, ({ status }) => status?.phase === 'Succeeded')
+      t.match(await n.logs(created, 'debugger'), /node/, 'processes of the node are seen')
     })
   }
 
   t.test('attach, debug, and what is refused', async (t) => {
-    const { path } = versions[0] as { path: string }
+    const k = kubectl(n, versions[0] as string)
     await target('target')
     await n.run('reads', {
       restartPolicy: 'Never',
       containers: [shell('while read line; do echo "got $line"; done; echo over', { stdin: true, stdinOnce: true })],
     })
     await n.wait('reads', isReady)
-    const attached = await kubectl(path, ['attach', '-i', 'reads'], 'a\nb\n')
+    const attached = await k.feed('a\nb\n', 'attach', '-i', 'reads')
     t.match(attached.stdout, /got a\ngot b\n/)
     await n.wait('reads', ({ status }) => status?.phase === 'Succeeded')
-    const debug = await kubectl(path, [
+    const debug = await k.run(
       'debug',
       'target',
       `--image=${IMAGE}`,
@@ -109,7 +163,7 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
       'sh',
       '-c',
       'ps; sleep 600',
-    ])
+    )
     t.equal(debug.code, 0, debug.stderr)
     const pod = await n.wait('target', (seen) => statusOf(seen, 'probe')?.state?.running !== undefined)
     t.match(statusOf(pod, 'probe'), { restartCount: 0 })
@@ -117,13 +171,12 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
     await t.rejects(n.logs('target', 'main', '?previous=true'), {
       message: '400 previous terminated container "main" in pod "target" not found\n',
     })
-    t.match((await kubectl(path, ['exec', 'reads', '--', 'true'])).stderr, /container not found|cannot exec|completed/)
+    t.match((await k.run('exec', 'reads', '--', 'true')).stderr, /container not found|cannot exec|completed/)
   })
 
   t.test('node endpoints, and who may use them', async (t) => {
-    const { path } = versions[0] as { path: string }
-    const raw = async (rest: string): Promise<string> =>
-      (await kubectl(path, ['get', '--raw', `/api/v1/nodes/node-a/proxy/${rest}`])).stdout
+    const k = kubectl(n, versions[0] as string)
+    const raw = async (rest: string): Promise<string> => (await k.run('get', '--raw', `/api/v1/nodes/node-a/proxy/${rest}`)).stdout
     t.equal(await raw('healthz'), 'ok')
     t.ok(
       (JSON.parse(await raw('pods')) as { items: { metadata: { name: string } }[] }).items.some(

@@ -14,9 +14,7 @@ export async function cleanUp(record: PodRecord, services: PodServices): Promise
   for (const part of ['volume-subpaths', 'volumes', 'plugins']) await removeFolder(services.volumeHost, join(folder, part))
   await services.cgroups?.remove(cgroupPathOf(record.pod, services.settings.cgroupRoot))
   await services.qos.refresh()
-  services.objects.release(uid)
-  services.tokens.forget(uid)
-  services.certificates.forget(uid)
+  services.volumes.release(uid)
 }
 
 /** Also of runs that the runtime has forgotten: a link is the pod's when it points into the pod's logs. */

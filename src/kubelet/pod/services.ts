@@ -7,8 +7,6 @@ import type { Puller } from '../image/puller.js'
 import type { CgroupHost, KubeletSettings, VolumeHost } from '../options.js'
 import type { DnsContext } from '../sandbox/dns.js'
 import type { ReferencedObjects } from '../volume/objects.js'
-import type { PodCertificates } from '../volume/pod-certificates.js'
-import type { TokenSource } from '../volume/tokens.js'
 import type { Volumes } from '../volume/volumes.js'
 import type { BackOffTable } from './back-off.js'
 import type { Qos } from './qos.js'
@@ -36,8 +34,6 @@ export interface PodServices {
   readonly cgroups: CgroupHost | undefined
   readonly qos: Qos
   readonly objects: ReferencedObjects
-  readonly tokens: TokenSource
-  readonly certificates: PodCertificates
   readonly status: StatusWriter
   readonly crashes: BackOffTable
   readonly node: NodeView

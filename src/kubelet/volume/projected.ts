@@ -64,7 +64,7 @@ async function projectedFiles(
       ] as const
       parts.push(new Map(files.flatMap(([path, text]) => (path ? [[path, credentialFile(pod, text, defaultMode)] as const] : []))))
     } else if (source.clusterTrustBundle) {
-      const text = await trustBundle(from.bundles, source.clusterTrustBundle)
+      const text = await trustBundle(from.bundles, source.clusterTrustBundle, uid)
       parts.push(new Map([[source.clusterTrustBundle.path, { bytes: Buffer.from(text), mode: defaultMode ?? 0o644 }]]))
     } else throw new Error('a projected source of a kind that this node does not know')
   }

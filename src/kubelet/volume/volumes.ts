@@ -37,6 +37,8 @@ export interface Volumes {
   setUp(pod: Pod): Promise<ReadyVolumes>
   /** When the content of a volume runs out, if any does. */
   renewAt(pod: Pod): number | undefined
+  /** The pod asks for nothing of the API any more. */
+  release(podUid: string): void
   /** Unmounts and removes the pod's folder. */
   tearDown(podUid: string): Promise<void>
   podFolder(podUid: string): string
@@ -191,6 +193,10 @@ export function createVolumes(options: VolumesOptions): Volumes {
     renewAt(pod) {
       const times = [sources.tokens.renewAt(pod), sources.certificates.renewAt(pod)].filter((time) => time !== undefined)
       return times.length > 0 ? Math.min(...times) : undefined
+    },
+    release(podUid) {
+      sources.objects.release(podUid)
+      for (const source of [sources.tokens, sources.certificates, sources.bundles]) source.forget(podUid)
     },
     async tearDown(podUid) {
       if (podUid === '' || podUid.includes('/')) throw new Error(`not a pod's uid: ${podUid}`)
