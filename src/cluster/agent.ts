@@ -15,6 +15,7 @@ import { createRuntime } from '../runtime/index.js'
 import { chooseApplier } from './applier.js'
 import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
 import { nodeIdentity, servingIdentity } from './identity.js'
+import { watchShutdown } from './machine-shutdown.js'
 import { paths } from './paths.js'
 import { followPodNetwork } from './pod-network.js'
 import { ensurePodNetworkImage } from './pod-network-image.js'
@@ -39,6 +40,9 @@ export interface AgentOptions {
   readonly staticPodPath: string
   /** Socket of somebody else's CRI runtime; '' for our own. */
   readonly runtimeEndpoint: string
+  /** How long pods may take when the machine goes down, and how much of it is for critical ones. */
+  readonly shutdownGraceSeconds: number
+  readonly shutdownGraceSecondsCritical: number
 }
 
 interface NodeRuntime {
@@ -141,6 +145,8 @@ export async function runAgent(
       staticPodPath: options.staticPodPath,
       nodeLabels: options.nodeLabels,
       registerWithTaints: options.nodeTaints,
+      shutdownGracePeriodSeconds: options.shutdownGraceSeconds,
+      shutdownGracePeriodCriticalPodsSeconds: options.shutdownGraceSecondsCritical,
     },
   })
   const services = informer(client, Service, { clock, log, indexes: dnsIndexes.services })
@@ -170,6 +176,9 @@ export async function runAgent(
   signal.addEventListener('abort', () => status.close(), { once: true })
   const work = [
     kubelet.run(signal),
+    watchShutdown({ graceSeconds: options.shutdownGraceSeconds, shutdown: () => kubelet.shutdown(), log }, signal).catch(
+      fail('shutdown watch'),
+    ),
     nodeApi().catch(fail('node API')),
     services.run(signal),
     slices.run(signal),

@@ -66,6 +66,13 @@ export const agentFlags = {
     value: 'URL',
     default: '',
   },
+  'shutdown-grace-period': { type: 'number', help: 'seconds that pods may take when the machine goes down', value: 'SECONDS', default: 0 },
+  'shutdown-grace-period-critical-pods': {
+    type: 'number',
+    help: 'how many of them are for critical pods, which end last',
+    value: 'SECONDS',
+    default: 0,
+  },
   'pod-manifest-path': { type: 'string', help: 'folder of static pods', value: 'DIR', default: paths.manifests },
   ...common,
 } as const satisfies FlagSpecs
@@ -134,6 +141,8 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
     }),
     staticPodPath: flags['pod-manifest-path'],
     runtimeEndpoint: flags['container-runtime-endpoint'],
+    shutdownGraceSeconds: flags['shutdown-grace-period'],
+    shutdownGraceSecondsCritical: flags['shutdown-grace-period-critical-pods'],
   }
 }
 
