@@ -95,6 +95,16 @@ t.test('the daemon', options, async (t) => {
     await n.wait('alone', (seen) => statusOf(seen)?.restartCount === 2 && isReady(seen))
   })
 
+  t.test('what others write over a status is put right', async (t) => {
+    await n.run('marked', { containers: [shell(FOREVER)] })
+    const pod = await n.wait('marked', isReady)
+    const conditions = [{ type: 'Ready', status: 'False', reason: 'NodeNotReady' }]
+    const lost = await n.client.patch(Pod, pod.metadata, { status: { conditions } }, { type: 'strategic', subresource: 'status' })
+    t.equal(conditionOf(lost, 'Ready'), 'False')
+    await n.wait('marked', isReady)
+    await n.remove('marked', 0)
+  })
+
   t.test('static pods: run from a file, are mirrored, follow the file and not the API', async (t) => {
     const folder = join(n.s.dir, 'manifests')
     mkdirSync(folder)

@@ -177,3 +177,49 @@ t.test('a status: times move only with the status, gates hold Ready back', async
   t.equal(time('Ready'), '2026-01-01T00:01:00Z')
   t.equal(time('ContainersReady'), '2026-01-01T00:00:01Z')
 })
+
+const input = (of: Pod, observed: ObservedPod, more: object = {}): Parameters<typeof podStatus>[0] => ({
+  pod: of,
+  observed,
+  probes: calm,
+  waiting: new Map(),
+  known: undefined,
+  terminal: false,
+  hostIps: ['192.0.2.1'],
+  runtime: 'knarr',
+  now: '2026-01-01T00:00:00Z',
+  startTime: '2026-01-01T00:00:00Z',
+  ...more,
+})
+
+t.test('a pod that was turned away shows its reason and nothing else', async (t) => {
+  const verdict = { reason: 'OutOfpods', message: 'Pod was rejected: no place' }
+  const status = podStatus(input(pod({}, { generation: 3 }), nothingObserved, { refused: true, verdict }))
+  t.strictSame(status, {
+    observedGeneration: 3,
+    phase: 'Failed',
+    ...verdict,
+    startTime: '2026-01-01T00:00:00Z',
+    qosClass: 'BestEffort',
+  })
+  t.strictSame(podStatus(input(pod({}), nothingObserved, { refused: true, known: status })).reason, 'OutOfpods', 'nor later')
+})
+
+t.test('a pod that is over has no waiting containers, unless it never came to them', async (t) => {
+  const lost = { terminated: { exitCode: 137, reason: 'ContainerStatusUnknown' } }
+  const over = (of: Pod, observed: ObservedPod) => podStatus(input(of, observed, { terminal: true }))
+  t.match(over(pod({}), nothingObserved), { phase: 'Failed', containerStatuses: [{ state: lost }] })
+  const withInit = pod({ restartPolicy: 'Never', initContainers: [{ name: 'init', image: 'i' }] })
+  t.match(over(withInit, seeing(ended('init', 1))), {
+    phase: 'Failed',
+    containerStatuses: [{ state: { waiting: { reason: 'PodInitializing' } } }],
+  })
+})
+
+t.test('last words of many containers fit in one pod', async (t) => {
+  const names = ['a', 'b', 'c', 'd']
+  const many = pod({ restartPolicy: 'Never', containers: names.map((name) => ({ name, image: 'i' })) })
+  const observed = seeing(...names.map((name) => ended(name, 1, { message: 'x'.repeat(4096) })))
+  const lengths = podStatus(input(many, observed)).containerStatuses?.map(({ state }) => state?.terminated?.message?.length)
+  t.strictSame(lengths, [3072, 3072, 3072, 3072])
+})

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Container, Pod, PodSpec } from '../../api/index.js'
 import { type AdmissionInput, refusalOf } from './admission.js'
 import { backOffTable, CRASH_BACK_OFF, goDuration, goSeconds } from './back-off.js'
+import { qosGroups } from './qos.js'
 import { amount, bytesQuantity, cpuQuantity, milli, whole } from './quantity.js'
 import { cgroupPathOf, containerResources, oomScoreAdj, podRequest, qosClassOf } from './resources.js'
 
@@ -22,6 +23,19 @@ t.test('quantities', async (t) => {
   t.equal(milli('100u'), 1)
   t.equal(whole('1500m'), 2)
   t.strictSame([cpuQuantity(1500), cpuQuantity(2000), bytesQuantity(3 * 2 ** 20), bytesQuantity(1001)], ['1500m', '2', '3Mi', '1001'])
+})
+
+t.test('the classes share what their pods ask for, all pods what the node has', async (t) => {
+  const pods = [pod({ containers: [asking({ cpu: '500m' })] }), pod({ containers: [asking({ cpu: '250m' })] }), pod({})]
+  const groups = qosGroups(pods, '/kubepods', { cpus: 2, memoryBytes: 2 ** 30 })
+  t.strictSame(
+    [...groups],
+    [
+      ['/kubepods', { cpuShares: 2048, memoryLimitBytes: 2 ** 30 }],
+      ['/kubepods/burstable', { cpuShares: 768 }],
+      ['/kubepods/besteffort', { cpuShares: 2 }],
+    ],
+  )
 })
 
 t.test('quality of service, cgroups, OOM scores', async (t) => {

@@ -6,6 +6,8 @@ import { type Clock, deferred, exponentialBackoff, isStatus, type Logger, sleep 
 export interface StatusWriter {
   /** `soon`: may wait a moment for something better to say. */
   set(pod: Pod, status: PodStatus, options?: { readonly soon?: boolean }): void
+  /** The API shows the pod like this: what others have written over the kubelet's own words is put right. */
+  seen(pod: Pod): void
   /** Resolves when the newest status is written, or cannot be because the pod is gone. */
   flush(uid: string): Promise<void>
   forget(uid: string): void
@@ -16,6 +18,8 @@ interface Entry {
   wanted: PodStatus
   /** As JSON, without what is only time. */
   written: string
+  /** Version of the pod that our last write made. */
+  version: bigint
   busy: Promise<void> | undefined
   /** Ends the wait of a status that is not urgent. */
   hurry: (() => void) | undefined
@@ -42,6 +46,19 @@ function patchOf(pod: Pod, status: PodStatus): unknown {
 
 const withoutUndefined = (object: object): object => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))
 
+const versionOf = (text: string | undefined): bigint => (/^\d+$/.test(text ?? '') ? BigInt(text as string) : 0n)
+
+/** The kubelet's own words in a status, as far as others are known to write over them. */
+const substance = ({ phase, conditions, containerStatuses }: PodStatus, types: ReadonlySet<string>): string =>
+  JSON.stringify([
+    phase,
+    (conditions ?? [])
+      .filter(({ type }) => types.has(type))
+      .map(({ type, status }) => `${type}=${status}`)
+      .sort(),
+    (containerStatuses ?? []).map(({ name, ready, restartCount }) => [name, ready, restartCount]),
+  ])
+
 export function statusWriter({
   client,
   clock,
@@ -63,8 +80,12 @@ export function statusWriter({
       if (text === entry.written) return
       const { name, namespace, uid = '' } = pod.metadata
       try {
-        await client.patch(Pod, { name, namespace }, patchOf(pod, wanted), { type: 'strategic', subresource: 'status' })
+        const { metadata } = await client.patch(Pod, { name, namespace }, patchOf(pod, wanted), {
+          type: 'strategic',
+          subresource: 'status',
+        })
         entry.written = text
+        entry.version = versionOf(metadata.resourceVersion)
         backOff.reset()
       } catch (error) {
         // The pod is gone, or another one has its name.
@@ -105,12 +126,22 @@ export function statusWriter({
   return {
     set(pod, status, { soon = false } = {}) {
       const uid = pod.metadata.uid ?? ''
-      const entry = entries.get(uid) ?? { pod, wanted: status, written: '', busy: undefined, hurry: undefined }
+      const entry = entries.get(uid) ?? { pod, wanted: status, written: '', version: 0n, busy: undefined, hurry: undefined }
       entries.set(uid, entry)
       entry.pod = pod
       entry.wanted = status
       if (!soon) entry.hurry?.()
       begin(entry, soon)
+    },
+    seen(pod) {
+      const entry = entries.get(pod.metadata.uid ?? '')
+      // Only what is newer than our own last word can have been written over it.
+      if (!entry || entry.busy || entry.written === '' || versionOf(pod.metadata.resourceVersion) <= entry.version) return
+      const types = new Set((entry.wanted.conditions ?? []).map(({ type }) => type))
+      if (!pod.status || substance(pod.status, types) === substance(entry.wanted, types)) return
+      entry.version = versionOf(pod.metadata.resourceVersion)
+      entry.written = ''
+      begin(entry, false)
     },
     async flush(uid) {
       const entry = entries.get(uid)

@@ -57,7 +57,8 @@ const relevant = ({ metadata, spec, status }: Pod): string =>
     metadata.deletionGracePeriodSeconds,
     metadata.labels,
     metadata.annotations,
-    spec,
+    // A server that counts generations says by them when the spec has changed.
+    metadata.generation ? undefined : spec,
     spec?.readinessGates ? status?.conditions?.map(({ type, status: of }) => [type, of]) : undefined,
   ])
 
@@ -253,6 +254,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
     update(pod) {
       const before = record.pod
       record.pod = pod
+      services.status.seen(pod)
       if (stage === 'gone' || relevant(before) === relevant(pod)) return
       record.volumesStale = true
       record.volumesRetryAt = undefined

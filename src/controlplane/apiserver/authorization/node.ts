@@ -99,6 +99,11 @@ export function nodeAuthorizer(feed: Feed, reader: Reader, rules: readonly Polic
           if (verb !== 'get') return no('can only get individual resources of this type')
           return (await volumeIsUsed(node, name)) ? yes : no(unrelated)
         }
+        // A request for a pod's certificate names the account by its uid.
+        if (group === '' && resource === 'serviceaccounts') {
+          if (verb !== 'get') return no('can only get individual resources of this type')
+          return (await podRefersTo(node, namespace, resource, name)) ? yes : no(unrelated)
+        }
         if (group === 'resource.k8s.io' && resource === 'resourceclaims') {
           return verb === 'get' && (await podRefersTo(node, namespace, resource, name)) ? yes : no(unrelated)
         }
