@@ -1,9 +1,9 @@
 // Resources, identity, namespaces: what was asked for, seen from inside the container, from the kernel, and from the API. Needs root.
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Node, Pod, type PodCondition } from '../../src/api/index.js'
-import { mount, unmount } from '../../src/sys/index.js'
 import { conditionOf, FOREVER, IMAGE, isReady, NODE, nodeScene, options, shell, statusOf, until } from './scene.js'
 
 t.setTimeout(240_000)
@@ -123,7 +123,7 @@ t.test('inside', options, async (t) => {
     t.equal(field(await n.exec('rights', 'open', 'cat', '/proc/1/status'), 'Seccomp'), '0')
     t.ok(BigInt(`0x${field(await n.exec('rights', 'all', 'cat', '/proc/1/status'), 'CapEff')}`) & (1n << 21n), 'SYS_ADMIN')
     t.equal(await n.exec('rights', 'root', 'cat', '/proc/sys/net/ipv4/ip_unprivileged_port_start'), '80\n')
-    t.equal(await n.exec('rights', 'root', 'cat', '/proc/kcore'), '', 'masked')
+    t.equal(await n.exec('rights', 'root', 'cat', '/proc/interrupts'), '', 'masked')
     await n.remove('rights', 0)
   })
 
@@ -134,8 +134,6 @@ t.test('inside', options, async (t) => {
     const host = await n.wait('host', isReady)
     t.match(host.status, { podIP: '127.0.0.1', hostIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] })
     const link = (kind: string, name = 'host'): Promise<string> => n.exec(name, 'main', 'readlink', `/proc/self/ns/${kind}`)
-    const ours = (kind: string): string => readFileSync('/proc/self/mountinfo', 'utf8') && `${kind}`
-    t.ok(ours('pid'))
     for (const kind of ['ipc', 'net', 'pid']) t.not(await link(kind), await link(kind, 'own'), kind)
     t.match(await n.exec('host', 'main', 'cat', '/etc/hosts'), /^# Kubernetes-managed hosts file \(host network\)\.\n/)
     t.match(await n.exec('host', 'main', 'ps'), /node/, 'processes of the machine are seen')
@@ -248,9 +246,17 @@ t.test('inside', options, async (t) => {
   t.test('an image as a volume, and mounts that come and go', async (t) => {
     const host = join(n.s.dir, 'shared-mounts')
     mkdirSync(join(host, 'later'), { recursive: true })
-    mount({ source: host, target: host, type: 'none', options: ['bind'] })
-    mount({ source: 'none', target: host, type: 'none', options: ['shared'] })
-    t.teardown(() => unmount(host, { detach: true }))
+    const system = (...args: readonly string[]): void => void execFileSync(args[0] as string, args.slice(1))
+    system('mount', '--bind', host, host)
+    system('mount', '--make-shared', host)
+    try {
+      await comeAndGo(t, host)
+    } finally {
+      system('umount', '-R', '-l', host)
+    }
+  })
+
+  async function comeAndGo(t: Test, host: string): Promise<void> {
     await n.run('mounts', {
       volumes: [
         { name: 'image', image: { reference: IMAGE, pullPolicy: 'IfNotPresent' } },
@@ -281,8 +287,7 @@ t.test('inside', options, async (t) => {
     t.ok(existsSync(join(host, 'later', 'made')), 'a mount of the container is seen on the node')
     t.match(await run('main', 'ls /slave/later'), /made/)
     t.notMatch(await run('main', 'ls /private/later'), /made/)
-    unmount(join(host, 'later'), { detach: true })
     await n.remove('mounts')
     await n.gone('mounts')
-  })
+  }
 })

@@ -39,7 +39,7 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
       const terminal = k.onTerminal('exec', '-it', name, '--', 'sh')
       const shown = heard(terminal)
       terminal.stdin?.write('tty; stty size; echo $((6 * 7))\n')
-      await until(async () => (/\/dev\/(pts\/\d+|console)[\s\S]*\d+ \d+[\s\S]*\b42\b/.test(shown()) ? true : undefined))
+      await shown.until(/\/dev\/(pts\/\d+|console)[\s\S]*\d+ \d+[\s\S]*\b42\b/)
       terminal.stdin?.write('exit 3\n')
       t.equal(await ended(terminal), 3)
 
@@ -54,9 +54,9 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
 
       const follower = k.start('logs', '-f', '--tail=1', name)
       const followed = heard(follower)
-      await until(async () => (/line two/.test(followed()) ? true : undefined))
+      await followed.until(/line two/)
       await n.exec(name, 'main', 'sh', '-c', 'echo news > /proc/1/fd/1')
-      await until(async () => (/news/.test(followed()) ? true : undefined))
+      await followed.until(/news/)
       await n.remove(name, 1)
       t.equal(await ended(follower), 0, 'it ends with the container')
     })
@@ -66,9 +66,9 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
       await target(name)
       const forwarder = k.start('port-forward', `pod/${name}`, ':8080', ':9')
       const said = heard(forwarder)
-      const port = await until(async () => /127\.0\.0\.1:(\d+) -> 8080/.exec(said())?.[1])
+      const [, port] = await said.until(/127\.0\.0\.1:(\d+) -> 8080/)
       for (let i = 0; i < 3; i++) t.match(await ask(Number(port)), /^HTTP\/1\.[01] 200[\s\S]*page\n$/)
-      const nowhere = await until(async () => /127\.0\.0\.1:(\d+) -> 9\b/.exec(said())?.[1])
+      const [, nowhere] = await said.until(/127\.0\.0\.1:(\d+) -> 9\b/)
       t.equal(await ask(Number(nowhere)), '')
       forwarder.kill()
       await ended(forwarder)
@@ -105,7 +105,7 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
       const shown = heard(attached)
       await until(async () => {
         attached.stdin?.write('hello\n')
-        return /got hello/.test(shown()) ? true : undefined
+        return /got hello/.test(shown.text()) ? true : undefined
       })
       attached.kill()
       await ended(attached)
@@ -132,8 +132,8 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
         'cat /host/proc/self/comm; ps',
       )
       const told = heard(debugged)
-      t.equal(await ended(debugged), 0, told())
-      const created = /node-debugger-\S+/.exec(told())?.[0]?.replace(/[.,]$/, '') ?? ''
+      t.equal(await ended(debugged), 0, told.text())
+      const created = /node-debugger-\S+/.exec(told.text())?.[0]?.replace(/[.,]$/, '') ?? ''
       await n.wait(created, ({ status }) => status?.phase === 'Succeeded')
       t.match(await n.logs(created, 'debugger'), /node/, 'processes of the node are seen')
     })

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { NodeScene } from './scene.js'
+import { type NodeScene, until } from './scene.js'
 
 const FOLDER = '/usr/lib/google-cloud-sdk/bin'
 
@@ -44,16 +44,29 @@ export function kubectl(n: NodeScene, version: string): Kubectl {
   }
 }
 
-/** What a child has said so far. */
-export function heard(child: ChildProcess): () => string {
+export interface Heard {
+  /** Everything said so far. */
+  text(): string
+  /** Waits until that has been said; fails with what was said instead. */
+  until(words: RegExp): Promise<RegExpExecArray>
+}
+
+export function heard(child: ChildProcess): Heard {
   let text = ''
-  child.stdout?.on('data', (chunk: Buffer) => {
-    text += chunk
-  })
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text += chunk
-  })
-  return () => text
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      text += chunk
+    })
+  return {
+    text: () => text,
+    async until(words) {
+      try {
+        return await until(async () => words.exec(text) ?? undefined)
+      } catch (cause) {
+        throw new Error(`waited for ${words} and heard ${JSON.stringify(text)}`, { cause })
+      }
+    },
+  }
 }
 
 export async function ended(child: ChildProcess): Promise<number | null> {

@@ -13,7 +13,7 @@ export async function cleanUp(record: PodRecord, services: PodServices): Promise
   const folder = services.volumes.podFolder(uid)
   for (const part of ['volume-subpaths', 'volumes', 'plugins']) await removeFolder(services.volumeHost, join(folder, part))
   await services.cgroups?.remove(cgroupPathOf(record.pod, services.settings.cgroupRoot))
-  await services.qos.refresh()
+  await services.qos.refresh(record.pod)
   services.volumes.release(uid)
 }
 

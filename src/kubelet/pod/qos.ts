@@ -30,16 +30,17 @@ export interface QosOptions {
 }
 
 export interface Qos {
-  /** After a pod has come or gone: writes what has changed. */
-  refresh(): Promise<void>
+  /** After a pod has come, or `gone` has ended: writes what has changed. */
+  refresh(gone?: Pod): Promise<void>
 }
 
 export function createQos({ cgroups, root, share, pods, log }: QosOptions): Qos {
   const applied = new Map<string, string>()
   return {
-    async refresh() {
+    async refresh(gone) {
       if (!cgroups) return
-      for (const [path, limits] of qosGroups(pods(), root, share)) {
+      const left = pods().filter(({ metadata }) => metadata.uid !== gone?.metadata.uid)
+      for (const [path, limits] of qosGroups(left, root, share)) {
         const text = JSON.stringify(limits)
         if (applied.get(path) === text) continue
         applied.set(path, text)
