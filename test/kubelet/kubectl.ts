@@ -21,7 +21,7 @@ export interface Kubectl {
   feed(input: string, ...args: readonly string[]): Promise<Result>
   /** Goes on until it is ended. */
   start(...args: readonly string[]): ChildProcess
-  /** On a terminal of its own, as a person types. */
+  /** On a terminal of its own with 33 rows and 111 columns, as a person types. */
   onTerminal(...args: readonly string[]): ChildProcess
 }
 
@@ -40,7 +40,11 @@ export function kubectl(n: NodeScene, version: string): Kubectl {
     run: (...args) => feed('', ...args),
     feed,
     start: (...args) => spawn(path, args, { env, stdio: ['pipe', 'pipe', 'pipe'] }),
-    onTerminal: (...args) => spawn('script', ['-qec', [path, ...args].join(' '), '/dev/null'], { env, stdio: ['pipe', 'pipe', 'pipe'] }),
+    onTerminal: (...args) =>
+      spawn('script', ['-qec', `stty rows 33 cols 111; exec ${[path, ...args].join(' ')}`, '/dev/null'], {
+        env,
+        stdio: ['pipe', 'pipe', 'pipe'],
+      }),
   }
 }
 

@@ -187,8 +187,16 @@ export async function nodeScene(settings: Partial<KubeletSettings> = {}, options
       const { items } = await client.list(Event, { namespace: 'default' })
       return items.filter(({ involvedObject }) => involvedObject.name === name)
     },
-    eventWith: (name, reason, words = /(?:)/) =>
-      until(async () => (await scene.events(name)).find((event) => event.reason === reason && words.test(event.message ?? ''))),
+    async eventWith(name, reason, words = /(?:)/) {
+      try {
+        return await until(async () =>
+          (await scene.events(name)).find((event) => event.reason === reason && words.test(event.message ?? '')),
+        )
+      } catch {
+        const seen = (await scene.events(name)).map(({ reason: of, message }) => `${of} ${message}`)
+        throw new Error(`no event ${reason} ${words} of pod ${name}, but ${JSON.stringify(seen)}`)
+      }
+    },
     async end() {
       try {
         for (const { metadata } of (await client.list(Pod, { namespace: 'default' })).items) await scene.remove(metadata.name, 0)

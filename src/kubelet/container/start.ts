@@ -2,7 +2,7 @@
 import { promises as fs } from 'node:fs'
 import { join } from 'node:path'
 import type { Pod, Secret } from '../../api/index.js'
-import type { PodSandboxConfig } from '../../cri/index.js'
+import { type PodSandboxConfig, sentence } from '../../cri/index.js'
 import { explain } from '../../lib/index.js'
 import { ImageError, type PresentImage } from '../image/puller.js'
 import { containerEvent, type EventType } from '../pod/events.js'
@@ -127,7 +127,7 @@ export async function startContainer(input: StartInput): Promise<StartResult> {
   const event = (type: EventType, reason: string, message: string): void =>
     containerEvent(services.recorder, pod, container, { type, reason, message })
   const failed = (reason: string, error: unknown, more: { retryAfter?: number | undefined; id?: string } = {}): StartResult => {
-    const message = explain(error)
+    const message = sentence(error)
     if (!signal.aborted) event('Warning', 'Failed', `Error: ${error instanceof ImageError ? reason : message}`)
     return { kind: 'waiting', reason, message, retryAfter: more.retryAfter ?? RETRY_MS, ...(more.id ? { id: more.id } : {}) }
   }

@@ -1,6 +1,6 @@
 // The image of a container, present on this node: pull policies, credentials, a limit of pulls at once, back-off.
 import type { Pod, Secret } from '../../api/index.js'
-import type { AuthConfig, Cri, Image } from '../../cri/index.js'
+import { type AuthConfig, type Cri, type Image, sentence } from '../../cri/index.js'
 import { type Clock, explain, limiter, singleFlight } from '../../lib/index.js'
 import { backOffTable, goDuration, IMAGE_BACK_OFF } from '../pod/back-off.js'
 import { credentialsFor } from './credentials.js'
@@ -41,6 +41,9 @@ export interface Puller {
   /** When an image was last needed: what image collection goes by. */
   readonly lastUsed: ReadonlyMap<string, number>
 }
+
+/** How long the error itself is shown before the state says that the next try is waited for. */
+const SAID_FOR_MS = 1_000
 
 const policyOf = (image: string, policy: string | undefined): string => policy || (image.endsWith(':latest') ? 'Always' : 'IfNotPresent')
 
@@ -96,13 +99,14 @@ export function createPuller({ cri, clock, parallel }: { readonly cri: Cri; read
       backOff.forget(key)
       return { ref: present?.id ?? ref, image: present }
     } catch (error) {
-      const message = explain(error)
+      const message = sentence(error)
       if (signal.aborted) throw new ImageError('ErrImagePull', message)
       const now = clock.now()
       event('Warning', 'Failed', `Failed to pull image "${image}": ${message}`)
       backOff.next(key, now, now)
       failures.set(key, { at: now, message })
-      throw new ImageError('ErrImagePull', message, backOff.delay(key))
+      // Looked at again soon, to say that it is being waited for.
+      throw new ImageError('ErrImagePull', message, SAID_FOR_MS)
     }
   }
 

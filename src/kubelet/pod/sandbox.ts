@@ -1,7 +1,7 @@
 // The sandbox of a pod: made anew when there is none that works.
 import { promises as fs } from 'node:fs'
 import { RuntimeClass } from '../../api/index.js'
-import { explain } from '../../lib/index.js'
+import { sentence } from '../../cri/index.js'
 import { logDirectoryOf, sandboxConfig } from '../sandbox/config.js'
 import { saveCheckpoint } from './checkpoint.js'
 import { podEvent } from './events.js'
@@ -65,5 +65,5 @@ export function currentSandboxConfig(record: PodRecord, services: PodServices) {
 }
 
 export function reportSandboxFailure(record: PodRecord, services: PodServices, error: unknown): void {
-  podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${explain(error)}`)
+  podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sentence(error)}`)
 }
