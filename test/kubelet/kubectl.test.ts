@@ -120,12 +120,12 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
       await ended(attached)
 
       // kubectl cp runs tar in the container.
-      await n.exec(name, 'main', '/bin/busybox', 'ln', '-s', 'busybox', '/bin/tar')
+      await n.exec(name, name, '/bin/busybox', 'ln', '-s', 'busybox', '/bin/tar')
       const from = join(n.s.dir, `from-${suffix}`)
       mkdirSync(join(from, 'deep'), { recursive: true })
       writeFileSync(join(from, 'deep', 'file'), 'carried '.repeat(100_000))
       t.match(await k.run('cp', from, `${name}:/tmp/there`), { code: 0 })
-      t.match(await n.exec(name, 'main', 'wc', '-c', '/tmp/there/deep/file'), /^800000 /)
+      t.match(await n.exec(name, name, 'wc', '-c', '/tmp/there/deep/file'), /^800000 /)
       const back = join(n.s.dir, `back-${suffix}`)
       t.match(await k.run('cp', `${name}:/tmp/there`, back), { code: 0 })
       t.equal(readFileSync(join(back, 'deep', 'file'), 'utf8'), 'carried '.repeat(100_000))
