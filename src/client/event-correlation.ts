@@ -22,7 +22,8 @@ export function correlation(
   const budgets = new Map<string, { left: number; at: number }>()
   const groups = new Map<string, { readonly messages: Set<string>; at: number }>()
   return (about, type, reason, message) => {
-    const object = [about.uid, about.kind, about.namespace, about.name].join('\0')
+    // Each container has a share of its own: a pod of many is not silenced by one.
+    const object = [about.uid, about.kind, about.namespace, about.name, about.fieldPath].join('\0')
     const now = clock.monotonic()
     const budget = budgets.get(object) ?? { left: BURST, at: now }
     budget.left = Math.min(BURST, budget.left + (now - budget.at) / REFILL_MS)
@@ -32,7 +33,7 @@ export function correlation(
     forgetOldest(budgets)
     if (budget.left < 1) return undefined
     budget.left--
-    const id = [object, about.fieldPath, type, reason].join('\0')
+    const id = [object, type, reason].join('\0')
     const known = groups.get(id)
     const group = known && now - known.at < SIMILAR_MS ? known : { messages: new Set<string>(), at: now }
     group.at = now

@@ -343,7 +343,8 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       await settled
       objects.close()
       await pods?.close()
-      await recorder.flush()
+      // An API server that is away is not waited for.
+      await Promise.race([recorder.flush(), sleep(clock, 1_000)])
     },
     async shutdown() {
       down = true
