@@ -62,7 +62,10 @@ t.test('probes', options, async (t) => {
     const server = await podWith('readiness', (handler) => ({ readinessProbe: { ...handler, periodSeconds: 1, failureThreshold: 1 } }))
     for (const kind of kinds) {
       const { involvedObject } = await n.eventWith('readiness', 'Unhealthy', failures[kind])
-      t.ok(kinds.some((each) => involvedObject.fieldPath === `spec.containers{${each}}`), kind)
+      t.ok(
+        kinds.some((each) => involvedObject.fieldPath === `spec.containers{${each}}`),
+        kind,
+      )
     }
     const before = await n.wait(
       'readiness',
