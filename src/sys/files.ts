@@ -1,6 +1,6 @@
 // File system calls that Node does not have: device nodes, extended attributes, advisory locks, syncfs. Synchronous, never logged.
 import { ERRNO, SysError } from '../lib/index.js'
-import { AT_FDCWD } from './libc/constants.js'
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT } from './libc/constants.js'
 import { checked, rawSyscall } from './libc/libc.js'
 import { sysNumber } from './libc/syscalls.js'
 
@@ -28,6 +28,40 @@ export interface NodeOptions {
 export function makeNode(path: string | Buffer, { mode, major = 0, minor = 0 }: NodeOptions): void {
   const device = ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
   checked('mknod', String(path), sysNumber('mknodat'), AT_FDCWD, cPath(path), mode, device)
+}
+
+/** Opens a path as if `root` were /: no link in it leads out (openat2). Undefined when there is no such thing. The caller closes it. */
+export function openBeneath(root: string, path: string, flags: number): number | undefined {
+  const folder = rawSyscall(sysNumber('openat'), AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+  if (folder < 0) return undefined
+  const how = Buffer.alloc(24)
+  how.writeUInt32LE(flags | O_CLOEXEC, 0)
+  how.writeUInt32LE(RESOLVE_IN_ROOT, 16)
+  try {
+    for (let left = 100; ; left--) {
+      const fd = rawSyscall(sysNumber('openat2'), folder, path.replace(/^\/+/, '') || '.', how, how.length)
+      if (fd >= 0) return fd
+      // EAGAIN: something was renamed meanwhile, and the kernel cannot tell whether the walk stayed inside.
+      if (fd === -ERRNO.EAGAIN && left > 0) continue
+      if ([ERRNO.ENOENT, ERRNO.ENOTDIR, ERRNO.ELOOP, ERRNO.EACCES].some((errno) => fd === -errno)) return undefined
+      throw new SysError('openat2', -fd, path)
+    }
+  } finally {
+    rawSyscall(sysNumber('close'), folder)
+  }
+}
+
+/** Does synchronous `work` on files as another user: what it makes belongs to that one. Ids of a thread, so only of this one. */
+export function asFileSystemUser<T>({ uid, gid }: { readonly uid: number; readonly gid: number }, work: () => T): T {
+  if (uid === 0 && gid === 0) return work()
+  const groupBefore = rawSyscall(sysNumber('setfsgid'), gid)
+  const userBefore = rawSyscall(sysNumber('setfsuid'), uid)
+  try {
+    return work()
+  } finally {
+    rawSyscall(sysNumber('setfsuid'), userBefore)
+    rawSyscall(sysNumber('setfsgid'), groupBefore)
+  }
 }
 
 /** lsetxattr(2): does not follow a symbolic link. */

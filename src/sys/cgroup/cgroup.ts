@@ -108,8 +108,18 @@ export class Cgroup {
     }
   }
 
-  joinPlan(): CgroupJoinPlan {
-    return { files: v1Mounts(this.layout).map((mount) => `${mount}${this.path}/tasks`), directory: this.v2Folder }
+  /** `below`: paths beneath the group by controller; `''` stands for all that are not named. */
+  joinPlan(below: Readonly<Record<string, string>> = {}): CgroupJoinPlan {
+    const { '': rest = '', ...named } = below
+    const places = new Map([...v1Mounts(this.layout), ...(this.layout.v2 ? [this.layout.v2.mount] : [])].map((mount) => [mount, rest]))
+    for (const [controller, path] of Object.entries(named)) {
+      const mount = this.layout.v1[controller as V1Controller] ?? this.layout.named[controller.replace(/^name=/, '')]
+      if (mount === undefined) throw new Error(`unknown controller "${controller}"`)
+      places.set(mount, path)
+    }
+    const place = (mount: string): string => `${mount}${this.path}${places.get(mount) ?? ''}`
+    const v2 = this.layout.v2 && place(this.layout.v2.mount)
+    return { files: v1Mounts(this.layout).map((mount) => `${place(mount)}/tasks`), directory: v2 }
   }
 
   /** Moves a running process with all its threads. Slow by nature (the kernel stops every fork meanwhile): new processes use the plan. */

@@ -95,8 +95,9 @@ function cpu(wanted: NonNullable<CgroupResources['cpu']>): CgroupWrite[] {
 /** The writes for a v1 group, in order. `unified` is for v2 and refused. */
 export function planLimitsV1(resources: CgroupResources, current: CurrentV1 = {}): readonly CgroupWrite[] {
   if (resources.unified && Object.keys(resources.unified).length > 0)
-    throw new Error('resources.unified needs cgroup v2, and this machine has v1: use the fields memory, cpu, pids and blockIO')
-  const pids = resources.pids?.limit
+    throw new Error(
+      'invalid configuration: resources.unified needs cgroup v2, and this machine has v1: use the fields memory, cpu, pids and blockIO',
+    )
   return [
     ...(resources.devices ?? []).map((rule) => ({
       controller: 'devices',
@@ -105,7 +106,7 @@ export function planLimitsV1(resources: CgroupResources, current: CurrentV1 = {}
     })),
     ...(resources.memory ? memory(resources.memory, current) : []),
     ...(resources.cpu ? cpu(resources.cpu) : []),
-    ...(pids ? [{ controller: 'pids', file: 'pids.max', value: pids < 0 ? 'max' : String(pids) }] : []),
+    ...pidsWrites(resources),
     ...(resources.blockIO ? blockIo(resources.blockIO) : []),
     ...(resources.hugepageLimits ?? []).map(({ pageSize, limit }) => ({
       controller: 'hugetlb',
@@ -120,6 +121,12 @@ export function planLimitsV1(resources: CgroupResources, current: CurrentV1 = {}
     })),
     ...rdmaWrites(resources),
   ]
+}
+
+/** A process cannot be in a group that allows none: 0 means 1. */
+export function pidsWrites({ pids }: CgroupResources): CgroupWrite[] {
+  if (pids?.limit === undefined) return []
+  return [{ controller: 'pids', file: 'pids.max', value: pids.limit < 0 ? 'max' : String(Math.max(1, pids.limit)) }]
 }
 
 /** The same file and format in v1 and v2. */

@@ -1,5 +1,5 @@
 // OCI resources as writes to cgroup v2 files. Pure. Devices are not files there: see device-filter.ts.
-import { rdmaWrites } from './limits-v1.js'
+import { pidsWrites, rdmaWrites } from './limits-v1.js'
 import type { BlockIoResources, CgroupResources, CgroupWrite } from './resources.js'
 
 /** cpu.shares (2 to 262144, usual 1024) as cpu.weight (1 to 10000, usual 100), so that 2, 1024 and 262144 become 1, 100 and 10000. */
@@ -84,11 +84,10 @@ function unified(files: Readonly<Record<string, string>>): CgroupWrite[] {
 
 /** The writes for a v2 group, in order. */
 export function planLimitsV2(resources: CgroupResources): readonly CgroupWrite[] {
-  const pids = resources.pids?.limit
   return [
     ...(resources.memory ? memory(resources.memory) : []),
     ...(resources.cpu ? cpu(resources.cpu) : []),
-    ...(pids ? [{ controller: 'pids', file: 'pids.max', value: orMax(pids) }] : []),
+    ...pidsWrites(resources),
     ...(resources.blockIO ? blockIo(resources.blockIO) : []),
     ...(resources.hugepageLimits ?? []).flatMap(({ pageSize, limit }) => [
       { controller: 'hugetlb', file: `hugetlb.${pageSize}.max`, value: String(limit) },

@@ -64,6 +64,8 @@ export interface ListedAddress {
   /** IPv6: still asking whether somebody else has it, or somebody has. */
   readonly tentative: boolean
   readonly duplicate: boolean
+  /** Set by somebody, not learnt with a lifetime. */
+  readonly permanent: boolean
 }
 
 export function parseAddress({ payload }: NetlinkMessage): ListedAddress {
@@ -77,6 +79,7 @@ export function parseAddress({ payload }: NetlinkMessage): ListedAddress {
     scope: scopeName(payload.readUInt8(3)),
     tentative: (flags & 0x40) !== 0,
     duplicate: (flags & 8) !== 0,
+    permanent: (flags & 0x80) !== 0,
   }
 }
 

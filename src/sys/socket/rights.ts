@@ -92,6 +92,16 @@ export function openPidfd(pid: number): number | undefined {
 export const descriptorOf = (pidfd: number, fd: number): number =>
   checked('pidfd_getfd', String(fd), sysNumber('pidfd_getfd'), pidfd, fd, 0)
 
+/** A terminal's output stays as it is written: no carriage return before each line feed. For those who show it on a terminal of their own. */
+export function keepLineFeeds(fd: number): void {
+  const ONLCR = 4
+  // struct termios of the kernel; the second word holds the flags of output.
+  const settings = Buffer.alloc(36)
+  checked('ioctl', 'TCGETS', sysNumber('ioctl'), fd, 0x5401, settings)
+  settings.writeUInt32LE((settings.readUInt32LE(4) & ~ONLCR) >>> 0, 4)
+  checked('ioctl', 'TCSETS', sysNumber('ioctl'), fd, 0x5402, settings)
+}
+
 /** Sets a terminal's size. */
 export function setWindowSize(fd: number, { width, height }: { readonly width: number; readonly height: number }): void {
   const size = Buffer.alloc(8)
