@@ -106,7 +106,7 @@ async function make(
 function unstartable(error: unknown): string {
   const { step = '', code = '' } = error as { step?: string; code?: string }
   if (error instanceof RuntimeError && error.code === 'NotExecutable') return error.message
-  if (!step.startsWith('exec: ')) throw error
+  if (!/^exec:? /.test(step)) throw error
   const reason = { ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOTDIR: 'not a directory' }[code] ?? code
   return `${step}: ${code === 'ENOENT' && !step.includes('/') ? 'executable file not found in $PATH' : reason}`
 }

@@ -14,13 +14,14 @@ import {
 } from '../sys/index.js'
 import { type CreateContext, createContainer, hookState } from './create.js'
 import { execInContainer } from './exec.js'
+import { failedStep } from './failed-step.js'
 import { filterOf } from './filters.js'
 import { runHooks } from './hooks.js'
-import { notExecutable } from './not-executable.js'
+import { checkLabels } from './labels.js'
 import { KEEPER_FD } from './plan/container.js'
 import { REPORT } from './plan/facts.js'
 import { ReportReader } from './report.js'
-import { OCI_VERSION, type OciState, type OciStatus, type Resources, type Spec } from './spec.js'
+import { OCI_VERSION, type OciStatus, type Resources, type Spec } from './spec.js'
 import { type StateFile, StateFiles } from './state-files.js'
 import type { ContainerState, ContainerStats, CreateOptions, ExecOptions, ExecProcess, ExitStatus, Runtime, RuntimeEvent } from './types.js'
 import { RuntimeError } from './types.js'
@@ -85,6 +86,9 @@ export class Containers implements Runtime {
       preserveFds: 0,
       consoleSocket: undefined,
       restrictOomScoreAdj: this.options.restrictOomScoreAdj ? ownOomScoreAdj() : undefined,
+      note: (level, message) => {
+        if (level === 'warning') this.options.warn?.(message)
+      },
       edit: (planned) => planned,
     }
   }
@@ -110,7 +114,7 @@ export class Containers implements Runtime {
       // Ours from here on: the container may end, and its watch with it, while we still read.
       if (watched) delete watched.report
       try {
-        const context = { spec: state.spec, clock: this.clock }
+        const context = { spec: state.spec, rootfs: state.rootfs, clock: this.clock }
         await runHooks('startContainer', { ...context, state: hookState(state, 'created', pid) }).catch((error: unknown) => {
           if (pid !== undefined) process.kill(pid, 'SIGKILL')
           throw error
@@ -123,12 +127,12 @@ export class Containers implements Runtime {
             throw new RuntimeError('Failed', `unexpected record ${record.tag} at start`)
         }
       } catch (error) {
-        if (error instanceof StepError) throw notExecutable(error, 'start')
+        if (error instanceof StepError) throw failedStep(error, 'start')
         throw error
       } finally {
         report.close()
       }
-      await this.softHooks('poststart', state, hookState(state, 'running', pid))
+      await this.poststart(state, pid)
       this.emit({ type: 'started', id, at: this.clock.now() })
     })
   }
@@ -144,6 +148,7 @@ export class Containers implements Runtime {
   ): Promise<ExecProcess> {
     const problems = validateProcess(options.process)
     if (problems.length > 0) throw new RuntimeError('InvalidSpec', problemText(problems))
+    checkLabels(options.process)
     const state = this.read(id)
     const { status, pid } = this.stateOf(state)
     if (status === 'stopped' || status === 'creating' || pid === undefined) {
@@ -154,8 +159,9 @@ export class Containers implements Runtime {
       id,
       process: options.process,
       spec: state.spec,
+      state: hookState(state, status, pid),
       pid,
-      cgroup: openCgroup(options.subCgroup ? `${state.cgroupPath}/${options.subCgroup}` : state.cgroupPath),
+      cgroup: openCgroup(state.cgroupPath).joinPlan(options.subCgroups),
       stdio: options.stdio,
       preserveFds: options.preserveFds ?? 0,
       consoleSocket: more.consoleSocket,
@@ -169,10 +175,15 @@ export class Containers implements Runtime {
     const number = signalNumber(signal)
     if (number === undefined) throw new RuntimeError('Failed', `unknown signal "${signal}"`)
     const state = this.files.read(id)
-    if (options.all) {
-      openCgroup(state.cgroupPath).signal(number)
+    const cgroup = openCgroup(state.cgroupPath)
+    // Without a pid namespace of its own the first process takes nobody with it.
+    if (options.all || (number === SIGKILL && !ownPidNamespace(state.spec) && cgroup.exists())) {
+      if (number === SIGKILL) await cgroup.kill()
+      else cgroup.signal(number)
       return
     }
+    // A frozen process of a v1 freezer dies when it is thawed.
+    if (number === SIGKILL && cgroup.frozen) await cgroup.thaw()
     const { status, pid } = this.stateOf(state)
     if (status === 'stopped' || pid === undefined) throw new RuntimeError('WrongStatus', `container not running: ${id}`)
     try {
@@ -261,7 +272,7 @@ export class Containers implements Runtime {
       await cgroup.delete()
       this.forget(id)
       this.files.remove(id)
-      await this.softHooks('poststop', state, hookState(state, 'stopped'))
+      await this.poststop(state)
       this.emit({ type: 'deleted', id, at: this.clock.now() })
     })
   }
@@ -333,10 +344,22 @@ export class Containers implements Runtime {
     this.listeners.clear()
   }
 
-  /** Hooks whose failure changes nothing any more: it is told and that is all (runtime-spec, lifecycle). */
-  private async softHooks(kind: 'poststart' | 'poststop', state: StateFile, hook: OciState): Promise<void> {
+  /** Their failure stops the container (runtime-spec, lifecycle). */
+  private async poststart(state: StateFile, pid: number | undefined): Promise<void> {
+    const hook = hookState(state, 'running', pid)
     try {
-      await runHooks(kind, { spec: state.spec, state: hook, clock: this.clock })
+      await runHooks('poststart', { spec: state.spec, rootfs: state.rootfs, state: hook, clock: this.clock })
+    } catch (error) {
+      await openCgroup(state.cgroupPath).kill()
+      throw error
+    }
+  }
+
+  /** Their failure changes nothing any more: it is told and that is all. */
+  private async poststop(state: StateFile): Promise<void> {
+    const hook = hookState(state, 'stopped')
+    try {
+      await runHooks('poststop', { spec: state.spec, rootfs: state.rootfs, state: hook, clock: this.clock })
     } catch (error) {
       this.options.warn?.(explain(error))
     }
@@ -454,6 +477,10 @@ export class Containers implements Runtime {
     return times.started === undefined ? 'created' : 'running'
   }
 }
+
+const SIGKILL = 9
+
+const ownPidNamespace = (spec: Spec): boolean => (spec.linux?.namespaces ?? []).some(({ type, path }) => type === 'pid' && !path)
 
 /** Whether this process id is the monitor of that container: it carries the id as its argument. */
 function isMonitor(pid: number, id: string): boolean {

@@ -3,6 +3,7 @@ import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:f
 import { isAbsolute, join, resolve } from 'node:path'
 import { type Clock, hasErrno } from '../lib/index.js'
 import {
+  type Cgroup,
   cgroupLayout,
   type ElfProgram,
   elfProgram,
@@ -18,22 +19,28 @@ import {
   socketPair,
   thisArchitecture,
 } from '../sys/index.js'
+import { copyUp, hasCopyUp } from './copy-up.js'
+import { environmentOf } from './environment.js'
+import { failedStep } from './failed-step.js'
 import { filterOf } from './filters.js'
-import { cgroupOf, mountPointOf, rootfsOf, sourceKinds } from './gather.js'
+import { cgroupOf, danglingTargets, kernelAtLeast, mountPointOf, rootfsOf, sourceKinds, tmpfsModes } from './gather.js'
 import { hasHooks, runHooks } from './hooks.js'
 import { idmappedMounts, userNamespaceWith } from './idmap.js'
-import { notExecutable } from './not-executable.js'
+import { checkLabels, mountLabelOf } from './labels.js'
+import { hasNetDevices, moveNetDevices } from './net-devices.js'
 import { containerProgram } from './plan/container.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
-import { notFoundStep } from './plan/process.js'
+import { executeStep } from './plan/process.js'
 import { isBind } from './plan/rootfs.js'
 import { namesIn, ReportReader } from './report.js'
 import { resourcesOf } from './resources.js'
+import { passListener } from './seccomp-listener.js'
 import { OCI_VERSION, type OciState, type Spec } from './spec.js'
 import { checkId, type StateFile, type StateFiles } from './state-files.js'
 import { openStdio } from './stdio.js'
 import { type CreateOptions, RuntimeError, type Stdio } from './types.js'
 import { problemText, validateSpec } from './validate.js'
+import { warningsOf } from './warnings.js'
 
 /** What a creation depends on besides its options. */
 export interface CreateContext {
@@ -47,6 +54,8 @@ export interface CreateContext {
   readonly preserveFds: number
   readonly consoleSocket: number | undefined
   readonly restrictOomScoreAdj: number | undefined
+  /** Told of what a person may want to know and no program branches on. */
+  readonly note: (level: 'warning' | 'debug', message: string) => void
   /** Changes the program before it is written down: how tests make each of its steps fail. */
   readonly edit: (planned: program.Program) => program.Program
 }
@@ -95,6 +104,7 @@ export function planContainer(
   options: CreateOptions,
   context: CreateContext,
 ): { readonly facts: ContainerFacts; readonly spec: Spec } {
+  if (spec.process) checkLabels(spec.process)
   const bundle = resolve(options.bundle)
   const planned = absoluteSources(spec, bundle)
   const rootfs = rootfsOf(planned, bundle)
@@ -113,12 +123,17 @@ export function planContainer(
       rootfs,
       rootfsParent: shared ? mountPointOf(rootfs) : '/',
       sources: sourceKinds(planned),
+      targets: danglingTargets(planned, rootfs),
+      tmpfsModes: tmpfsModes(planned, rootfs),
+      cloneDetached: kernelAtLeast(6, 15),
+      mountLabel: mountLabelOf(planned),
       idmapped: new Set(idmappedMounts(planned).keys()),
       cgroup: { layout: cgroupLayout(), path: cgroup.path, files, directory },
       parent: context.parent,
-      pauseForHooks: hasHooks(planned, 'prestart', 'createRuntime', 'createContainer'),
+      pauseForCaller: hasNetDevices(planned) || hasCopyUp(planned) || hasHooks(planned, 'prestart', 'createRuntime', 'createContainer'),
       consoleSocket: planned.process?.terminal ?? false,
       tails: planned.process?.terminal ? [] : tailsOf(options.stdio),
+      env: planned.process ? environmentOf(planned.process, { root: rootfs, ...(planned.mounts ? { mounts: planned.mounts } : {}) }) : [],
       noPivot: context.noPivot,
       noNewKeyring: context.noNewKeyring,
       restrictOomScoreAdj: context.restrictOomScoreAdj,
@@ -136,7 +151,7 @@ function tailsOf({ stdout, stderr }: Stdio = {}): NonNullable<ContainerFacts['ta
 
 /** Steps that can fail after `created`, as the state file keeps them. */
 function lateSteps({ blocks }: Image, args0: string): StateFile['lateSteps'] {
-  const execute = notFoundStep(args0)
+  const execute = executeStep(args0)
   const late: Record<string, readonly [string, string]> = {}
   for (const { address, steps } of blocks) {
     for (const [i, { name, call }] of steps.entries()) {
@@ -152,7 +167,9 @@ export async function createContainer(options: CreateOptions, context: CreateCon
   const given = options.spec ?? readSpec(options.bundle)
   const problems = validateSpec(given)
   if (problems.length > 0) throw new RuntimeError('InvalidSpec', `config.json: ${problemText(problems)}`)
+  for (const warning of warningsOf(given)) context.note('warning', warning)
   const { spec, facts } = planContainer(given, options, context)
+  if (facts.seccomp) context.note('debug', `seccomp filter flags: ${facts.seccomp.flags}`)
   const elf = elfProgram(context.edit(containerProgram(spec, facts)), thisArchitecture)
   const { image } = elf
   const state: StateFile = {
@@ -174,6 +191,7 @@ export async function createContainer(options: CreateOptions, context: CreateCon
     undo.push(() => files.remove(options.id))
     const cgroup = openCgroup(facts.cgroup.path)
     if (cgroup.create()) undo.push(() => cgroup.delete())
+    else refuseBusyGroup(cgroup)
     const resources = resourcesOf(spec)
     if (resources) cgroup.limit(resources)
     const report = new ReportReader(files.openReport(options.id), namesIn(image))
@@ -185,12 +203,25 @@ export async function createContainer(options: CreateOptions, context: CreateCon
       reap(launched.pid)
       closeSync(launched.pidfd)
     })
-    const firstPid = await untilCreated(report, (pid) => createHooks(state, pid, context))
+    const firstPid = await untilCreated(report, {
+      paused: (pid) => beforeRoot(state, pid, context),
+      listener: async (pid, fd) => {
+        passListener({ pid, fd, seccomp: spec.linux?.seccomp, state: hookState(state, 'creating', pid) })
+        letGoOn(state, context)
+      },
+    })
     return { state, launched, firstPid, report, keeper }
   } catch (error) {
     for (const step of undo.reverse()) await step()
-    throw error instanceof StepError ? notExecutable(error, 'container init') : error
+    throw error instanceof StepError ? failedStep(error, 'container init') : error
   }
+}
+
+/** Its processes would count as the container's, and end with it. */
+function refuseBusyGroup(cgroup: Cgroup): void {
+  const { length } = cgroup.processes()
+  if (length > 0) throw new RuntimeError('Failed', `container's cgroup is not empty: ${length} process(es) found in ${cgroup.path}`)
+  if (cgroup.frozen) throw new RuntimeError('Failed', `container's cgroup unexpectedly frozen: ${cgroup.path}`)
 }
 
 interface LaunchContainerOptions {
@@ -257,26 +288,39 @@ export const hookState = (state: StateFile, status: OciState['status'], pid?: nu
 })
 
 /** The namespaces are there, the root is not yet changed. */
-async function createHooks(state: StateFile, pid: number, { clock, files }: CreateContext): Promise<void> {
-  const context = { spec: state.spec, state: hookState(state, 'creating', pid), clock }
-  for (const kind of ['prestart', 'createRuntime', 'createContainer'] as const) await runHooks(kind, context)
-  if (!files.release(state.id)) throw new RuntimeError('Failed', 'container init: the first process ended while hooks ran')
+async function beforeRoot(state: StateFile, pid: number, context: CreateContext): Promise<void> {
+  moveNetDevices(state.spec, pid)
+  copyUp(state.spec, state.rootfs, pid)
+  const hooks = { spec: state.spec, rootfs: state.rootfs, state: hookState(state, 'creating', pid), clock: context.clock }
+  for (const kind of ['prestart', 'createRuntime', 'createContainer'] as const) await runHooks(kind, hooks)
+  letGoOn(state, context)
 }
 
-async function untilCreated(report: ReportReader, hooks: (pid: number) => Promise<void>): Promise<number> {
+function letGoOn({ id }: StateFile, { files }: CreateContext): void {
+  if (!files.release(id)) throw new RuntimeError('Failed', 'container init: the first process ended while it waited for its caller')
+}
+
+/** What the first process stops for on its way. */
+interface Stops {
+  paused(pid: number): Promise<void>
+  listener(pid: number, fd: number): Promise<void>
+}
+
+async function untilCreated(report: ReportReader, stops: Stops): Promise<number> {
   let pid = 0
-  let paused = false
+  let stop: ((pid: number) => Promise<void>) | undefined
   let created = false
   // The monitor's record and the first process's may come in either order.
   while (!created || pid === 0) {
     const record = await report.next()
     if (record === 'end') throw new RuntimeError('Failed', 'container init: the first process ended before it was set up')
     if (record.tag === REPORT.pid) pid = record.value
-    else if (record.tag === REPORT.hooks) paused = true
+    else if (record.tag === REPORT.paused) stop = stops.paused
+    else if (record.tag === REPORT.seccomp) stop = (owner) => stops.listener(owner, record.value)
     else if (record.tag === REPORT.created) created = true
-    if (paused && pid !== 0) {
-      paused = false
-      await hooks(pid)
+    if (stop && pid !== 0) {
+      await stop(pid)
+      stop = undefined
     }
   }
   return pid

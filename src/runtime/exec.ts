@@ -1,8 +1,8 @@
 // Starts another process in a running container and follows it.
-import { closeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import { type Clock, deferred } from '../lib/index.js'
 import {
-  type Cgroup,
+  type CgroupJoinPlan,
   elfProgram,
   launch,
   memoryFile,
@@ -15,11 +15,13 @@ import {
   thisArchitecture,
   watchReadable,
 } from '../sys/index.js'
-import { notExecutable } from './not-executable.js'
+import { environmentOf } from './environment.js'
+import { failedStep } from './failed-step.js'
 import { execProgram } from './plan/exec.js'
 import { type ContainerFacts, REPORT } from './plan/facts.js'
 import { namesIn, ReportReader } from './report.js'
-import type { Process, Spec } from './spec.js'
+import { passListener } from './seccomp-listener.js'
+import type { OciState, Process, Spec } from './spec.js'
 import { openStdio } from './stdio.js'
 import { type ExecProcess, type ExitStatus, RuntimeError, type Stdio } from './types.js'
 
@@ -27,9 +29,11 @@ export interface ExecRequest {
   readonly id: string
   readonly process: Process
   readonly spec: Spec
+  /** Of the container, for a seccomp supervisor. */
+  readonly state: OciState
   /** Of the container's first process. */
   readonly pid: number
-  readonly cgroup: Cgroup
+  readonly cgroup: CgroupJoinPlan
   readonly stdio: Stdio | undefined
   readonly preserveFds: number
   /** A connected socket for the terminal's master; without it the master is part of the result. */
@@ -48,17 +52,27 @@ export async function execInContainer(request: ExecRequest): Promise<ExecProcess
   let keeper: number | undefined
   try {
     const elf = elfProgram(
-      execProgram({ ...request, cgroup: request.cgroup.joinPlan(), consoleSocket: wanted.terminal ?? false }),
+      execProgram({
+        ...request,
+        consoleSocket: wanted.terminal ?? false,
+        env: environmentOf(wanted, { root: `/proc/${request.pid}/root` }),
+      }),
       thisArchitecture,
     )
     const ends = pipe({ nonBlocking: true })
     const reader = new ReportReader(ends.read, namesIn(elf.image))
+    const go = request.seccomp?.notify ? pipe() : undefined
+    if (go) toClose.push(go.read, go.write)
     const stdio = openStdio(request.stdio)
     let launcher: number
     try {
       elf.setWord('given-report', ends.write)
       elf.setWord('given-pidfd', container)
       const keep = [...Array.from({ length: request.preserveFds }, (_, i) => 3 + i), ends.write, container]
+      if (go) {
+        elf.setWord('given-go', go.read)
+        keep.push(go.read)
+      }
       if (wanted.terminal) {
         let socket = request.consoleSocket
         if (socket === undefined) {
@@ -82,7 +96,11 @@ export async function execInContainer(request: ExecRequest): Promise<ExecProcess
       stdio.close()
       closeSync(ends.write)
     }
-    const pid = await untilExecuted(reader, launcher).finally(() => reader.close())
+    const listener = (pid: number, fd: number): void => {
+      passListener({ pid, fd, seccomp: request.spec.linux?.seccomp, state: request.state })
+      if (go) writeSync(go.write, Buffer.from([1]))
+    }
+    const pid = await untilExecuted(reader, launcher, listener).finally(() => reader.close())
     const terminal = keeper === undefined ? undefined : receiveDescriptor(keeper)
     return follow(pid, clock, terminal)
   } finally {
@@ -92,20 +110,30 @@ export async function execInContainer(request: ExecRequest): Promise<ExecProcess
 }
 
 /** The process id, once the program runs. A failed one is reaped. */
-async function untilExecuted(reader: ReportReader, launcher: number): Promise<number> {
+async function untilExecuted(reader: ReportReader, launcher: number, pass: (pid: number, fd: number) => void): Promise<number> {
   let pid: number | undefined
+  let listener: number | undefined
   try {
     for (;;) {
       const record = await reader.next()
       if (record === 'end') break
       if (record.tag === REPORT.pid) pid = record.value
+      else if (record.tag === REPORT.seccomp) listener = record.value
+      if (pid !== undefined && listener !== undefined) {
+        pass(pid, listener)
+        listener = undefined
+      }
     }
   } catch (error) {
     // The launcher's record may still be on its way: it is the launcher that knows the process id.
     const next = pid === undefined ? await reader.next().catch(() => 'end' as const) : 'end'
     if (next !== 'end' && next.tag === REPORT.pid) pid = next.value
-    if (pid !== undefined) reap(pid)
-    throw error instanceof StepError ? notExecutable(error, 'exec') : error
+    if (pid !== undefined) {
+      // One that failed is on its way out; one whose listener nobody took waits.
+      if (!(error instanceof StepError)) process.kill(pid, 'SIGKILL')
+      reap(pid)
+    }
+    throw error instanceof StepError ? failedStep(error, 'exec') : error
   } finally {
     reap(launcher)
   }

@@ -1,8 +1,9 @@
 // Looks at the machine for what a plan needs to know.
-import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { closeSync, constants, existsSync, fstatSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { release } from 'node:os'
+import { isAbsolute, join, posix } from 'node:path'
 import { hasErrno } from '../lib/index.js'
-import { cgroupPath, systemdCgroupPath } from '../sys/index.js'
+import { cgroupPath, O_PATH, openBeneath, systemdCgroupPath } from '../sys/index.js'
 import { isBind } from './plan/rootfs.js'
 import type { Spec } from './spec.js'
 import { RuntimeError } from './types.js'
@@ -36,9 +37,68 @@ export function sourceKinds(spec: Spec): ReadonlyMap<number, 'directory' | 'file
   return kinds
 }
 
+/** Destinations of bind mounts that lead through links to what is not there yet: it is made where the links point, within the root. */
+export function danglingTargets(spec: Spec, rootfs: string): ReadonlyMap<number, string> {
+  const targets = new Map<number, string>()
+  for (const [index, mount] of (spec.mounts ?? []).entries()) {
+    if (!isBind(mount)) continue
+    // Older engines write the host's path of the destination.
+    const destination = mount.destination.startsWith(`${rootfs}/`) ? mount.destination.slice(rootfs.length) : mount.destination
+    const found = lstatSync(`${rootfs}/${destination}`, { throwIfNoEntry: false })
+    const target = found && !found.isSymbolicLink() ? destination : followLinks(rootfs, destination)
+    if (target !== mount.destination) targets.set(index, target)
+  }
+  return targets
+}
+
+const MOST_LINKS = 40
+
+/** The path without links, as if `root` were /. What is not there stands for itself. Only names: opening it is still done beneath the root. */
+function followLinks(root: string, path: string): string {
+  const parts = path.split('/')
+  let at = ''
+  let links = 0
+  for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+    if (part === '' || part === '.') continue
+    if (part === '..') {
+      at = posix.dirname(at === '' ? '/' : at).replace(/^\/$/, '')
+      continue
+    }
+    const found = lstatSync(`${root}${at}/${part}`, { throwIfNoEntry: false })
+    if (!found?.isSymbolicLink() || ++links > MOST_LINKS) at = `${at}/${part}`
+    else {
+      const target = readlinkSync(`${root}${at}/${part}`)
+      if (target.startsWith('/')) at = ''
+      parts.unshift(...target.split('/'))
+    }
+  }
+  return at === '' ? '/' : at
+}
+
+/** What a tmpfs takes over from the folder that it hides, unless the spec says a mode. */
+export function tmpfsModes(spec: Spec, rootfs: string): ReadonlyMap<number, number> {
+  const modes = new Map<number, number>()
+  for (const [index, { type, destination, options = [] }] of (spec.mounts ?? []).entries()) {
+    if (type !== 'tmpfs' || options.some((word) => word.startsWith('mode='))) continue
+    const fd = openBeneath(rootfs, destination, O_PATH | constants.O_DIRECTORY)
+    if (fd === undefined) continue
+    modes.set(index, fstatSync(fd).mode & 0o7777)
+    closeSync(fd)
+  }
+  return modes
+}
+
+/** Whether the running kernel is at least this version. */
+export function kernelAtLeast(major: number, minor: number): boolean {
+  const [ours = 0, theirs = 0] = release().split('.').map(Number)
+  return ours > major || (ours === major && theirs >= minor)
+}
+
 /** Where the container's control group is: below the root of each hierarchy. */
 export function cgroupOf(spec: Spec, id: string, systemd: boolean): string {
   const wanted = spec.linux?.cgroupsPath ?? ''
+  if (systemd && !existsSync('/run/systemd/system'))
+    throw new RuntimeError('Failed', '--systemd-cgroup: systemd does not run on this machine: leave the flag out')
   try {
     if (systemd) return systemdCgroupPath(wanted === '' ? `system.slice:knarr:${id}` : wanted)
     return cgroupPath(wanted === '' ? `/${id}` : wanted)

@@ -14,16 +14,22 @@ import {
   thisArchitecture,
   watchReadable,
 } from '../sys/index.js'
+import { environmentOf } from './environment.js'
+import { filterOf } from './filters.js'
 import { namespaceFlags } from './plan/container.js'
-import { cleanSignals } from './plan/process.js'
+import { cleanSignals, loadFilter } from './plan/process.js'
 import { namesIn, ReportReader } from './report.js'
 import type { Hook, HookKind, OciState, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
 
 const { address, strings, text, value } = program
 
+const SIGSYS = 31
+
 export interface HookContext {
   readonly spec: Spec
+  /** Of the container, on the host. */
+  readonly rootfs: string
   readonly state: OciState
   readonly clock: Clock
 }
@@ -36,7 +42,7 @@ export async function runHooks(kind: HookKind, context: HookContext): Promise<vo
   for (const [i, hook] of (context.spec.hooks?.[kind] ?? []).entries()) {
     const name = `${kind} hook #${i}: ${hook.path}`
     try {
-      await (INSIDE.includes(kind) ? runInside(hook, context) : runOutside(hook, context))
+      await (INSIDE.includes(kind) ? runInside(hook, kind, context) : runOutside(hook, context))
     } catch (error) {
       throw new RuntimeError('Failed', `error running ${name}`, { cause: error })
     }
@@ -86,7 +92,8 @@ async function runOutside(hook: Hook, { state, clock }: HookContext): Promise<vo
   }
 }
 
-function insideProgram(hook: Hook, spec: Spec): program.Program {
+/** `createContainer`: the root is not changed yet. `startContainer`: as the process that waits for its start, that is with its environment and its filter. */
+function insideProgram(hook: Hook, kind: HookKind, { spec, rootfs, state }: HookContext): program.Program {
   const w = new ProgramWriter()
   // Entering a pid namespace needs another clone and shows a hook nothing that it could not see.
   const flags = (spec.linux?.namespaces ?? [])
@@ -97,15 +104,22 @@ function insideProgram(hook: Hook, spec: Spec): program.Program {
   w.step('close the report at exec', 'fcntl', [value('given-report'), 2, 1])
   w.step('close the container at exec', 'fcntl', [value('given-pidfd'), 2, 1])
   if (flags) w.step('enter the namespaces', 'setns', [value('given-pidfd'), flags])
+  if (kind === 'createContainer') w.step(`enter ${rootfs}`, 'chdir', [text(rootfs)])
+  const { process } = spec
+  const inherited = kind === 'startContainer' && process ? environmentOf(process, { root: `/proc/${state.pid}/root` }) : []
+  const filter = kind === 'startContainer' ? filterOf(spec.linux?.seccomp) : undefined
+  // A filter that asks belongs to its listener, and that one is gone.
+  if (filter && !filter.notify) loadFilter(w, filter)
   w.step('SIGPIPE as usual', 'rt_sigaction', [13, program.words(0, 0, 0, 0), 0, 8])
-  w.step(`execute ${hook.path}`, 'execve', [text(hook.path), strings(hook.args ?? [hook.path]), strings(hook.env ?? [])])
+  w.step(`execute ${hook.path}`, 'execve', [text(hook.path), strings(hook.args ?? [hook.path]), strings(hook.env ?? inherited)])
   w.block('fail')
   w.step('report the failure', 'write', [value('given-report'), address('failure'), 16], { onError: 'ignore' })
   w.step('exit', 'exit_group', [255], { onError: 'ignore' })
   return w.program('hook')
 }
 
-async function runInside(hook: Hook, { spec, state, clock }: HookContext): Promise<void> {
+async function runInside(hook: Hook, kind: HookKind, context: HookContext): Promise<void> {
+  const { state, clock } = context
   const container = state.pid === undefined ? undefined : openPidfd(state.pid)
   if (container === undefined) throw new Error('the container has ended')
   const toClose = [container]
@@ -114,7 +128,7 @@ async function runInside(hook: Hook, { spec, state, clock }: HookContext): Promi
     return fd
   }
   try {
-    const elf = elfProgram(insideProgram(hook, spec), thisArchitecture)
+    const elf = elfProgram(insideProgram(hook, kind, context), thisArchitecture)
     const ends = pipe({ nonBlocking: true })
     const reader = new ReportReader(ends.read, namesIn(elf.image))
     open(ends.write)
@@ -159,5 +173,7 @@ async function exitCode({ pid, pidfd }: { pid: number; pidfd: number }, hook: Ho
   closeSync(pidfd)
   const status = reap(pid) ?? 255 << 8
   if (late) throw new Error(`took longer than ${hook.timeout} s`)
-  return status & 0x7f ? 128 + (status & 0x7f) : (status >> 8) & 0xff
+  const signal = status & 0x7f
+  if (signal === SIGSYS) throw new Error('killed by SIGSYS: bad system call')
+  return signal ? 128 + signal : (status >> 8) & 0xff
 }

@@ -1,6 +1,6 @@
-// The OCI runtime specification 1.2 as types: what a config.json may hold on Linux (github.com/opencontainers/runtime-spec).
+// The OCI runtime specification 1.3 as types: what a config.json may hold on Linux (github.com/opencontainers/runtime-spec).
 
-export const OCI_VERSION = '1.2.0'
+export const OCI_VERSION = '1.3.0'
 
 export interface Spec {
   readonly ociVersion: string
@@ -117,6 +117,19 @@ export interface Device {
   readonly gid?: number
 }
 
+/** A link of the host's that moves into the container, with its addresses; `name` is what it is called there. */
+export interface NetDevice {
+  readonly name?: string
+}
+
+/** set_mempolicy(2) by name. */
+export interface MemoryPolicy {
+  readonly mode: string
+  /** Node numbers such as `0-2,4`. */
+  readonly nodes?: string
+  readonly flags?: readonly string[]
+}
+
 export type Propagation = 'shared' | 'slave' | 'private' | 'unbindable' | 'rshared' | 'rslave' | 'rprivate' | 'runbindable'
 
 export interface Linux {
@@ -125,6 +138,8 @@ export interface Linux {
   readonly gidMappings?: readonly IdMapping[]
   readonly timeOffsets?: Readonly<Record<string, { readonly secs?: number; readonly nanosecs?: number }>>
   readonly devices?: readonly Device[]
+  readonly netDevices?: Readonly<Record<string, NetDevice>>
+  readonly memoryPolicy?: MemoryPolicy
   readonly cgroupsPath?: string
   readonly rootfsPropagation?: Propagation
   readonly maskedPaths?: readonly string[]

@@ -49,8 +49,8 @@ export interface ExitStatus {
 export interface ExecOptions {
   readonly process: Process
   readonly stdio?: Stdio
-  /** Join this path below the container's own cgroup. */
-  readonly subCgroup?: string
+  /** Join this path below the container's own cgroup, by controller; `''` stands for all that are not named. */
+  readonly subCgroups?: Readonly<Record<string, string>>
   /** Descriptors from 3 on that the process inherits: 3 + this many. */
   readonly preserveFds?: number
 }

@@ -1,7 +1,7 @@
 // Checks a config.json before anything is made. Each problem names the JSON path and what was expected there. Pure.
 import { RLIMITS, SECCOMP_ARCHITECTURES, seccompActions, seccompFlags, seccompOperators } from '../sys/index.js'
-import { isSchedulerFlag, isSchedulerPolicy } from './plan/process.js'
-import { HOOK_KINDS, NAMESPACE_TYPES, type Spec } from './spec.js'
+import { isSchedulerFlag, isSchedulerPolicy, memoryPolicyFlags, memoryPolicyModes } from './plan/process.js'
+import { HOOK_KINDS, type MemoryPolicy, NAMESPACE_TYPES, type Seccomp, type Spec } from './spec.js'
 
 export interface Problem {
   readonly path: string
@@ -65,9 +65,8 @@ const object =
     if (problems.length === before) more?.(value, path, problems)
   }
 
-const capabilities = list(
-  is('the name of a capability, such as CAP_CHOWN', (value) => typeof value === 'string' && /^CAP_\w+$/.test(value)),
-)
+/** Names that this kernel does not have are left out with a warning, as the specification asks. */
+const capabilities = list(string)
 
 const rlimit = object({ 'type!': oneOf(Object.keys(RLIMITS)), 'soft!': integer, 'hard!': integer }, (value, path, problems) => {
   const { soft, hard } = value as { soft: number; hard: number }
@@ -252,14 +251,54 @@ const seccomp = object(
     ),
   },
   (value, path, problems) => {
-    const { defaultAction, syscalls = [] } = value as { defaultAction: string; syscalls?: { action: string }[] }
-    // Filters are compiled with it, but nobody hands the listener to a supervisor yet: a container would hang or fail at its calls.
-    const expected = 'another action: SCMP_ACT_NOTIFY needs a supervisor, and this runtime does not pass listeners on yet'
-    if (defaultAction === 'SCMP_ACT_NOTIFY') fail(problems, `${path}.defaultAction`, expected)
-    for (const [i, { action }] of syscalls.entries())
-      if (action === 'SCMP_ACT_NOTIFY') fail(problems, `${path}.syscalls[${i}].action`, expected)
+    const { defaultAction, listenerPath, syscalls = [] } = value as Seccomp
+    const notify = 'SCMP_ACT_NOTIFY'
+    if (defaultAction === notify) fail(problems, `${path}.defaultAction`, `another action: ${notify} cannot be the default`)
+    if (!listenerPath && syscalls.some(({ action }) => action === notify))
+      fail(problems, `${path}.listenerPath`, `the socket of a supervisor: ${notify} asks one`)
+    for (const [i, { action, names }] of syscalls.entries()) {
+      // It is how a process that has loaded the filter says where its listener is.
+      if (action === notify && names.includes('write'))
+        fail(problems, `${path}.syscalls[${i}].names`, `other system calls: ${notify} cannot be used for the write syscall`)
+    }
   },
 )
+
+const linkName = is('the name of a link: up to 15 bytes without "/" and spaces', (value) => {
+  return typeof value === 'string' && Buffer.byteLength(value) < 16 && !/[/\s\0]/.test(value) && value !== '.' && value !== '..'
+})
+
+const NO_NODES = ['MPOL_DEFAULT', 'MPOL_LOCAL']
+const MAX_NODE = 1023
+
+/** Numbers of `0-2,4`; undefined when it is no such list. */
+function nodeNumbers(list: string): readonly number[] | undefined {
+  const numbers: number[] = []
+  for (const range of list.split(',')) {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(range.trim()) ?? []
+    if (first === undefined || Number(last) > MAX_NODE || Number(first) > Number(last)) return undefined
+    for (let node = Number(first); node <= Number(last); node++) numbers.push(node)
+  }
+  return numbers
+}
+
+const memoryPolicy: Check = (value, path, problems) => {
+  object({ mode: string, nodes: string, flags: list(string) }, () => {
+    const { mode = '', nodes = '', flags = [] } = value as MemoryPolicy
+    const numbers = nodes === '' ? [] : nodeNumbers(nodes)
+    const wrongFlag = flags.find((flag) => !Object.hasOwn(memoryPolicyFlags, flag))
+    const modes = Object.keys(memoryPolicyModes)
+    if (!modes.includes(mode)) fail(problems, `${path}.mode`, `one of ${modes.join(', ')}: invalid memory policy mode "${mode}"`)
+    else if (!numbers)
+      fail(problems, `${path}.nodes`, `node numbers up to ${MAX_NODE} such as 0-2,4: invalid memory policy nodes "${nodes}"`)
+    else if (NO_NODES.includes(mode) && numbers.length > 0)
+      fail(problems, `${path}.nodes`, `none: this mode requires 0 nodes but got ${numbers.length}`)
+    else if (!NO_NODES.includes(mode) && mode !== 'MPOL_PREFERRED' && numbers.length === 0)
+      fail(problems, `${path}.nodes`, 'node numbers: this mode requires at least one node but got 0')
+    if (wrongFlag !== undefined)
+      fail(problems, `${path}.flags`, `some of ${Object.keys(memoryPolicyFlags).join(', ')}: invalid memory policy flag "${wrongFlag}"`)
+  })(value, path, problems)
+}
 
 const propagations = ['shared', 'slave', 'private', 'unbindable', 'rshared', 'rslave', 'rprivate', 'runbindable']
 
@@ -278,16 +317,23 @@ const linux = object(
     maskedPaths: list(absolute),
     readonlyPaths: list(absolute),
     mountLabel: string,
-    personality: object({ 'domain!': oneOf(['LINUX', 'LINUX32']), flags: list(string) }),
+    personality: object({
+      'domain!': oneOf(['LINUX', 'LINUX32']),
+      flags: is('an empty array: no flags are defined', (value) => Array.isArray(value) && value.length === 0),
+    }),
+    netDevices: map(object({ name: linkName })),
+    memoryPolicy,
     resources,
     seccomp,
     sysctl: map(string),
     intelRdt: is('nothing: this runtime does not use Intel RDT', () => false),
   },
   (value, path, problems) => {
-    const { namespaces: given = [], uidMappings, gidMappings, sysctl = {}, timeOffsets } = value as NonNullable<Spec['linux']>
+    const { namespaces: given = [], uidMappings, gidMappings, sysctl = {}, timeOffsets, netDevices } = value as NonNullable<Spec['linux']>
     const has = (type: string): boolean => given.some((one) => one.type === type)
     const fresh = (type: string): boolean => given.some((one) => one.type === type && !one.path)
+    if (!has('network') && Object.keys(netDevices ?? {}).length > 0)
+      fail(problems, `${path}.netDevices`, 'a network namespace in linux.namespaces')
     if (!has('user') && (uidMappings?.length || gidMappings?.length))
       fail(problems, `${path}.uidMappings`, 'a user namespace in linux.namespaces')
     if (fresh('user') && !uidMappings?.length) fail(problems, `${path}.uidMappings`, 'at least one mapping for the new user namespace')

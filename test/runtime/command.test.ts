@@ -1,12 +1,12 @@
 // `knarr oci` as its callers use it: by hand, beneath podman, beneath containerd's ctr. Needs root.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Spec } from '../../src/runtime/index.js'
-import { openCgroup } from '../../src/sys/index.js'
-import { has, scene, skip } from './scene.js'
+import { cgroupLayout, openCgroup } from '../../src/sys/index.js'
+import { has, leftovers, scene, skip } from './scene.js'
 
 t.setTimeout(240_000)
 const home = join(import.meta.dirname, '../../..')
@@ -35,7 +35,7 @@ t.test('the life of a container, command by command', { skip }, async (t) => {
   t.equal(detached('create', '--bundle', s.bundle, '--pid-file', join(s.folder, 'pid'), 'b'), 0)
   t.teardown(() => run('delete', '--force', 'b'))
   const created = JSON.parse(run('state', 'b').out) as Record<string, unknown>
-  t.match(created, { ociVersion: '1.2.0', id: 'b', status: 'created', bundle: s.bundle, rootfs: s.rootfs })
+  t.match(created, { ociVersion: '1.3.0', id: 'b', status: 'created', bundle: s.bundle, rootfs: s.rootfs })
   t.equal(String(created.pid), readFileSync(join(s.folder, 'pid'), 'utf8'))
   t.equal(run('start', 'b').code, 0)
   t.match(run('start', 'b'), { code: 1, err: /cannot start a container in the running state/ })
@@ -44,7 +44,7 @@ t.test('the life of a container, command by command', { skip }, async (t) => {
   t.equal(run('list', '-q').out, 'b\n')
   t.same(run('exec', 'b', 'sh', '-c', 'echo in; hostname; exit 4'), { code: 4, out: 'in\nknarr\n', err: '' })
   t.same(run('exec', '-u', '1:2', '-e', 'X=y', '--cwd', '/tmp', 'b', 'sh', '-c', 'id -u; id -g; echo $X; pwd').out, '1\n2\ny\n/tmp\n')
-  t.match(run('exec', 'b', 'nope'), { code: 1, err: /executable file not found in \$PATH/ })
+  t.match(run('exec', 'b', 'nope'), { code: 255, err: /executable file not found in \$PATH/ })
   t.match(run('ps', '-f', 'json', 'b').out, new RegExp(`\\[${String(created.pid)}\\]`))
   t.equal(run('pause', 'b').code, 0)
   t.equal((JSON.parse(run('state', 'b').out) as { status: string }).status, 'paused')
@@ -61,19 +61,79 @@ t.test('the life of a container, command by command', { skip }, async (t) => {
   t.equal(run('delete', '--force', 'b').code, 0)
 })
 
+t.test('what goes wrong on the way, and what is only said', { skip }, async (t) => {
+  const s = scene(t)
+  const run = oci(join(s.folder, 'oci'))
+  const write = (spec: Spec): void => writeFileSync(join(s.bundle, 'config.json'), JSON.stringify(spec))
+  writeFileSync(join(s.rootfs, 'run.sh'), '#!/no/such/shell\n', { mode: 0o755 })
+  write(s.spec(['/run.sh']))
+  t.same(run('run', '-b', s.bundle, 'a'), { code: 1, out: '', err: 'exec /run.sh: no such file or directory\n' })
+  const sets = {
+    bounding: ['CAP_KILL', 'NONSENSE'],
+    permitted: ['CAP_KILL'],
+    inheritable: ['CAP_KILL'],
+    ambient: ['CAP_KILL', 'CAP_CHOWN'],
+  }
+  write(s.spec(['grep', 'CapAmb', '/proc/self/status'], { process: { capabilities: sets } }))
+  const { code, out, err } = run('--debug', 'run', '-b', s.bundle, 'a')
+  t.equal(code, 0)
+  t.match(out, /CapAmb:\t0000000000000020/)
+  t.match(err, /level=warning msg="ignoring unknown or unavailable capabilities: NONSENSE"/)
+  t.match(err, /level=warning msg="can't raise ambient capability CAP_CHOWN: /)
+  write(s.spec(['sh', '-c', 'read x'], { spec: { hooks: { poststart: [{ path: '/bin/false' }] } } }))
+  t.match(run('run', '-b', s.bundle, 'a'), { code: 1, err: /error running poststart hook #0: / })
+  t.match(run('state', 'a'), { code: 1 }, 'it was ended and removed')
+  write(s.spec(['true'], { process: { selinuxLabel: 'system_u:system_r:container_t:s0' } }))
+  if (!existsSync('/sys/fs/selinux/enforce'))
+    t.match(run('run', '-b', s.bundle, 'a'), { code: 1, err: /selinuxLabel: SELinux is disabled or not supported/ })
+  t.same(await leftovers(s), [])
+})
+
+t.test('exec --cgroup', { skip: skip || (cgroupLayout().mode === 'v2' ? 'needs cgroup v1' : false) }, async (t) => {
+  const s = scene(t)
+  const run = oci(join(s.folder, 'oci'))
+  const spec = s.spec(['sleep', '1000'])
+  const path = spec.linux?.cgroupsPath ?? ''
+  writeFileSync(join(s.bundle, 'config.json'), JSON.stringify(spec))
+  spawnSync(binary, ['--root', join(s.folder, 'oci'), 'run', '-d', '-b', s.bundle, 'a'], { stdio: 'ignore' })
+  t.teardown(() => run('delete', '--force', 'a'))
+  mkdirSync(`${cgroupLayout().v1.memory}${path}/sub`)
+  const show = ['a', 'cat', '/proc/self/cgroup']
+  const joined = run('exec', '--cgroup', 'memory:sub', ...show).out
+  t.match(joined, /:memory:\/sub\n/)
+  t.match(joined, /:pids:\/\n/)
+  t.notMatch(run('exec', '--cgroup', '/', ...show).out, /sub/)
+  t.match(run('exec', '--cgroup', '..', ...show), { code: 255, err: /bad sub cgroup path/ })
+  t.match(run('exec', '--cgroup', 'nowhere', ...show), { code: 255, err: / adding pid to .*no such file or directory/ })
+  t.match(run('exec', '--cgroup', 'nonsense:/', ...show), { code: 255, err: /unknown controller / })
+})
+
 t.test('messages, log, spec, features, explain', { skip }, async (t) => {
   const s = scene(t)
   const run = oci(join(s.folder, 'oci'))
   const log = join(s.folder, 'log')
   t.match(run('--log', log, '--log-format', 'json', 'state', 'nobody'), { code: 1, err: 'container does not exist: nobody\n' })
   t.match(JSON.parse(readFileSync(log, 'utf8')), { level: 'error', msg: 'container does not exist: nobody' })
+  t.match(run('--help').out, /^NAME:\n {3}knarr-oci - /)
+  t.match(run('update', '-h').out, /^NAME:\n {3}knarr-oci update - .*--pids-limit/s)
+  const alias = join(s.folder, 'runc')
+  symlinkSync(binary, alias)
+  t.match(
+    spawnSync(alias, ['kill', '--help'], { encoding: 'utf8' }).stdout,
+    /^NAME:\n {3}runc kill - /,
+    'under the name that it was called by',
+  )
+  t.match(run('nonsense', '-h'), { code: 1, err: /No help topic for 'nonsense'/ })
+  t.match(run('checkpoint', 'x'), { code: 1, err: /need CRIU/ })
+  t.match(run('exec', 'nobody', 'true'), { code: 255, err: /container does not exist/ })
+  t.match(run('list'), { code: 1, err: /there is no folder/ })
   t.match(run('--wrong'), { code: 1, err: /unknown flag: --wrong/ })
-  t.match(run('--version').out, /^knarr-oci version .*\nspec: 1\.2\.0\n/)
+  t.match(run('--version').out, /^knarr-oci version .*\ncommit: .*\nspec: 1\.3\.0\n/)
   const folder = join(s.folder, 'spec')
   mkdirSync(folder)
   t.equal(run('spec', '-b', folder).code, 0)
   t.match(run('spec', '-b', folder), { code: 1, err: /config\.json exists/ })
-  t.match(JSON.parse(run('features').out), { ociVersionMax: '1.2.0', linux: { seccomp: { enabled: true } } })
+  t.match(JSON.parse(run('features').out), { ociVersionMax: '1.3.0', linux: { seccomp: { enabled: true } } })
   writeFileSync(join(s.bundle, 'config.json'), JSON.stringify({ ...s.spec(['true']), root: undefined }))
   t.match(run('run', '-b', s.bundle, 'x'), { code: 1, err: /root: want a value/ })
   writeFileSync(join(s.bundle, 'config.json'), JSON.stringify(s.spec(['true'])))
@@ -95,10 +155,13 @@ t.test('podman runs with it', { skip: skip || (has('podman') ? false : 'needs po
       '--tmpdir',
       join(s.folder, 'podman-tmp'),
     ]
+    // For the first container of a pod no limits can be given.
+    const settings = join(s.folder, 'containers.conf')
+    writeFileSync(settings, '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\n')
     const { status, stdout, stderr } = spawnSync(
       'podman',
       [...options, '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs', '--events-backend', 'none', '--runtime', binary, ...args],
-      { encoding: 'utf8', timeout: 120_000 },
+      { encoding: 'utf8', timeout: 120_000, env: { ...process.env, CONTAINERS_CONF: settings } },
     )
     return { code: status, out: stdout, err: stderr }
   }
@@ -117,6 +180,16 @@ t.test('podman runs with it', { skip: skip || (has('podman') ? false : 'needs po
   t.equal(podman('stop', '--time', '0', 'box').code, 0)
   t.match(podman('inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', 'box').out, /exited 137/)
   t.equal(podman('rm', 'box').code, 0)
+
+  // A pod: its containers join the namespaces of one that does nothing.
+  const infra = ['--infra-image', 'localhost/busybox', '--infra-command', '/bin/sleep 1000']
+  t.match(podman('pod', 'create', '--name', 'pair', '--hostname', 'pair', '--network', 'none', ...infra), { code: 0 })
+  t.teardown(() => podman('pod', 'rm', '--force', '--time', '0', 'pair'))
+  const look = ['busybox', 'sh', '-c', 'hostname; for n in net ipc uts; do readlink /proc/self/ns/$n; done']
+  const looks = [0, 1].map(() => podman('run', '--rm', '--pod', 'pair', ...options.slice(2), ...look))
+  t.match(looks[0], { code: 0, out: /^pair\nnet:/ })
+  t.equal(looks[0]?.out, looks[1]?.out)
+  t.equal(podman('pod', 'stop', '--time', '0', 'pair').code, 0)
 })
 
 t.test('containerd runs with it', { skip: skip || (has('containerd') && has('ctr') ? false : 'needs containerd and ctr') }, async (t) => {

@@ -1,5 +1,5 @@
 // What the specification lets a container have, looked at from inside. Needs root.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { MountSpec } from '../../src/runtime/index.js'
@@ -101,6 +101,8 @@ t.test('mount options: ro, rro, rw over a read-only root, nosuid, propagation, f
   const data = join(s.folder, 'data')
   mkdirSync(data)
   writeFileSync(join(data, 'file'), 'content\n')
+  symlinkSync('/jump/deep/file', join(s.rootfs, 'dangling'))
+  symlinkSync('../made/here', join(s.rootfs, 'jump'))
   const mounts: MountSpec[] = [
     proc,
     { destination: '/ro', type: 'bind', source: data, options: ['rbind', 'ro', 'nosuid'] },
@@ -108,6 +110,8 @@ t.test('mount options: ro, rro, rw over a read-only root, nosuid, propagation, f
     { destination: '/rro', type: 'bind', source: data, options: ['rbind', 'rro'] },
     { destination: '/one/file', type: 'bind', source: join(data, 'file'), options: ['bind', 'ro'] },
     { destination: '/scratch', type: 'tmpfs', source: 'tmpfs', options: ['size=1m', 'mode=1777', 'noexec'] },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['mode=755', 'ro'] },
+    { destination: '/dangling', type: 'bind', source: join(data, 'file'), options: ['bind'] },
     { destination: '/relative', type: 'bind', source: 'rootfs/etc', options: ['bind'] },
   ]
   const { output } = await s.run(
@@ -115,14 +119,14 @@ t.test('mount options: ro, rro, rw over a read-only root, nosuid, propagation, f
       [
         'sh',
         '-c',
-        'cat /one/file; for f in /ro/x /rw/deep/x /rro/x /scratch/x /one/file; do (echo 1 > $f) 2>/dev/null && echo wrote $f; done; grep -E " (/ro|/scratch) " /proc/self/mounts',
+        'cat /one/file /made/here/deep/file; echo x > /dev/null; touch /dev/x; for f in /ro/x /rw/deep/x /rro/x /scratch/x /one/file; do (echo 1 > $f) 2>/dev/null && echo wrote $f; done; grep -E " (/ro|/scratch) " /proc/self/mounts',
       ],
       {
         spec: { mounts },
       },
     ),
   )
-  t.match(output, /^content\nwrote \/rw\/deep\/x\nwrote \/scratch\/x\n/)
+  t.match(output, /^content\ncontent\ntouch: \/dev\/x: Read-only file system\nwrote \/rw\/deep\/x\nwrote \/scratch\/x\n/)
   t.match(output, / \/ro .*ro,nosuid/)
   t.match(output, / \/scratch tmpfs rw,noexec/)
   t.ok(existsSync(join(data, 'x')))
@@ -181,21 +185,28 @@ t.test('sysctls, time offsets, domain name, personality, devices, seccomp', { sk
 t.test('hooks: each kind where and when it belongs, with the state on its input', { skip }, async (t) => {
   const s = scene(t)
   const log = join(s.folder, 'hooks')
-  writeFileSync(join(s.rootfs, 'inside'), '#!/bin/sh\necho "startContainer $(hostname) $(cat)" > /hook\n', { mode: 0o755 })
+  writeFileSync(join(s.rootfs, 'inside'), '#!/bin/sh\necho "startContainer $(hostname) $MINE $(cat)" > /hook; mkdir /tmp/x || true\n', {
+    mode: 0o755,
+  })
   const outside = (kind: string): { path: string; args: string[]; env: string[] } => ({
     path: '/bin/sh',
     args: ['sh', '-c', `echo "${kind} $(hostname) $X $(cat)" >> ${log}`],
     env: ['X=1', 'PATH=/usr/bin:/bin'],
   })
   const spec = s.spec(['cat', '/hook'], {
+    process: { env: ['PATH=/bin', 'MINE=yes'] },
+    linux: { seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }] } },
     spec: {
       root: { path: 'rootfs' },
       annotations: { note: 'yes' },
       hooks: {
         prestart: [outside('prestart')],
         createRuntime: [outside('createRuntime')],
-        createContainer: [outside('createContainer')],
-        startContainer: [{ path: '/inside', env: ['PATH=/bin'] }],
+        createContainer: [
+          outside('createContainer'),
+          { path: '/bin/sh', args: ['sh', '-c', 'touch ./bin/here'], env: ['PATH=/usr/bin:/bin'] },
+        ],
+        startContainer: [{ path: '/inside' }],
         poststart: [outside('poststart')],
         poststop: [outside('poststop'), { path: '/does/not/exist' }],
       },
@@ -208,13 +219,15 @@ t.test('hooks: each kind where and when it belongs, with the state on its input'
     ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'],
   )
   const state = (line = ''): Record<string, unknown> => JSON.parse(line.slice(line.indexOf('{'))) as Record<string, unknown>
-  t.match(state(lines[0]), { ociVersion: '1.2.0', id: 'hooked', status: 'creating', bundle: s.bundle, annotations: { note: 'yes' } })
+  t.match(state(lines[0]), { ociVersion: '1.3.0', id: 'hooked', status: 'creating', bundle: s.bundle, annotations: { note: 'yes' } })
   t.ok(Number(state(lines[0]).pid) > 1)
   t.equal(state(lines[3]).status, 'running')
   t.equal(state(lines[4]).status, 'stopped')
   t.equal(lines[2]?.split(' ')[1], 'knarr', 'createContainer sees the container')
   t.not(lines[1]?.split(' ')[1], 'knarr', 'createRuntime does not')
-  t.match(output, /^startContainer knarr \{.*"status":"created"/)
+  t.match(output, /^startContainer knarr yes \{.*"status":"created"/, 'with the environment of the process')
+  t.notOk(existsSync(join(s.rootfs, 'tmp/x')), 'and behind its filter')
+  t.ok(existsSync(join(s.rootfs, 'bin/here')), 'createContainer begins in the root')
   await t.rejects(
     s.runtime.create({ id: 'bad', bundle: s.bundle, spec: { ...spec, hooks: { createRuntime: [{ path: '/bin/false' }] } } }),
     {

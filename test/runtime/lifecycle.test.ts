@@ -83,7 +83,7 @@ t.test('programs that cannot be executed', { skip }, async (t) => {
   t.same(await leftovers(s), [], 'nothing stays of refused ones')
   writeFileSync(join(s.rootfs, 'bin/broken'), '\x7fELF', { mode: 0o755 })
   await s.runtime.create({ id: 'a', bundle: s.bundle, spec: s.spec(['broken']) })
-  await t.rejects(s.runtime.start('a'), { code: 'NotExecutable', message: 'exec: "broken": exec format error' })
+  await t.rejects(s.runtime.start('a'), { code: 'NotExecutable', message: 'exec broken: exec format error' })
   t.match(await s.runtime.wait('a'), { exitCode: 1 })
   await s.runtime.delete('a')
   t.same(await leftovers(s), [])

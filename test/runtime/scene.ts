@@ -22,6 +22,9 @@ export const has = (command: string): boolean => {
 
 let counter = 0
 
+/** Also a cgroup namespace, which runc's example has on cgroup v2 alone. */
+const ALL_NAMESPACES = (['pid', 'network', 'ipc', 'uts', 'mount', 'cgroup'] as const).map((type) => ({ type }))
+
 export interface Scene {
   readonly folder: string
   readonly bundle: string
@@ -74,7 +77,7 @@ export function scene(t: { teardown(fn: () => unknown): unknown }): Scene {
     return {
       ...base,
       process: { ...process, terminal: false, args, ...changes.process },
-      linux: { ...base.linux, cgroupsPath: `${cgroups}/${++counter}`, ...changes.linux },
+      linux: { ...base.linux, namespaces: ALL_NAMESPACES, cgroupsPath: `${cgroups}/${++counter}`, ...changes.linux },
       ...changes.spec,
     }
   }

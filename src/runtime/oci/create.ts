@@ -89,10 +89,15 @@ export async function run(session: Session, argv: readonly string[]): Promise<nu
       closeSync(created.keeper)
       if (master !== undefined) restore = pumpTerminal(master, session.io)
     }
-    await session.containers.start(id).catch(async (error: unknown) => {
+    try {
+      await session.containers.start(id)
+    } catch (error) {
       await session.containers.delete(id, { force: true })
-      throw error
-    })
+      if (!(error instanceof RuntimeError && error.code === 'NotExecutable')) throw error
+      // As if the first process had said it: it was on its way to become the program.
+      session.io.stderr.write(`${error.message}\n`)
+      return 1
+    }
     if (flags.detach) return 0
     const forward = forwardSignals(created.firstPid)
     const code = await exit

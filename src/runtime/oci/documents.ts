@@ -14,9 +14,11 @@ import {
 } from '../../sys/index.js'
 import { planContainer, readSpec } from '../create.js'
 import { containerProgram } from '../plan/container.js'
+import { memoryPolicyFlags, memoryPolicyModes } from '../plan/process.js'
 import { HOOK_KINDS, NAMESPACE_TYPES, OCI_VERSION, type Spec } from '../spec.js'
 import { RuntimeError } from '../types.js'
 import { onlyArgument } from './create.js'
+import { specFlags } from './flags.js'
 import type { Session } from './session.js'
 
 const CAPS = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE']
@@ -68,7 +70,8 @@ export function exampleSpec(options: { readonly rootless: boolean }): Spec {
         { type: 'ipc' },
         { type: 'uts' },
         { type: 'mount' },
-        { type: 'cgroup' },
+        // As runc: on v1 programs expect to see where they are.
+        ...(cgroupLayout().mode === 'v2' ? [{ type: 'cgroup' } as const] : []),
         ...(rootless ? [{ type: 'user' } as const] : []),
       ],
       maskedPaths: [
@@ -89,17 +92,11 @@ export function exampleSpec(options: { readonly rootless: boolean }): Spec {
 }
 
 export async function spec(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags } = parseFlags(
-    {
-      bundle: { type: 'string', short: 'b', default: '.', value: 'PATH', help: 'folder that gets the file' },
-      rootless: { type: 'boolean', help: 'for a user without privileges' },
-    },
-    argv,
-  )
+  const { flags } = parseFlags(specFlags, argv)
   const path = join(resolve(flags.bundle), 'config.json')
   if (existsSync(path)) throw new RuntimeError('Exists', 'file config.json exists. Remove it first')
   writeFileSync(path, `${JSON.stringify(exampleSpec(flags), undefined, '\t')}\n`, { mode: 0o666 })
-  session.debug(`wrote ${path}`)
+  session.note('debug', `wrote ${path}`)
   return 0
 }
 
@@ -117,7 +114,7 @@ export async function features(session: Session): Promise<number> {
       cgroup: { v1: mode !== 'v2', v2: mode !== 'v1', systemd: true, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
-        actions: seccompActions.filter((action) => action !== 'SCMP_ACT_NOTIFY'),
+        actions: seccompActions,
         operators: seccompOperators,
         archs: SECCOMP_ARCHITECTURES,
         knownFlags: seccompFlags,
@@ -126,7 +123,9 @@ export async function features(session: Session): Promise<number> {
       apparmor: { enabled: true },
       selinux: { enabled: true },
       intelRdt: { enabled: false },
+      memoryPolicy: { modes: Object.keys(memoryPolicyModes), flags: Object.keys(memoryPolicyFlags) },
       mountExtensions: { idmap: { enabled: true } },
+      netDevices: { enabled: true },
     },
     annotations: { 'io.github.knarr.runtime': 'syscall program' },
     potentiallyUnsafeConfigAnnotations: [],

@@ -6,6 +6,7 @@ import type { Process, Spec } from '../spec.js'
 import { forwardSignals, sendPidfd } from './create.js'
 import { execFlags } from './flags.js'
 import { blockingStdio, readJson, type Session, writePidFile } from './session.js'
+import { subCgroups } from './sub-cgroups.js'
 import { pumpTerminal } from './terminal-pump.js'
 
 /** The process that a command line asks for: the container's own, changed by the flags. */
@@ -44,13 +45,25 @@ export function processOf(spec: Spec, flags: Flags<typeof execFlags>, args: read
             bounding: more(sets.bounding),
             effective: more(sets.effective),
             permitted: more(sets.permitted),
+            // Ambient ones must be inheritable, and those are the spec's alone.
+            ...(sets.inheritable ? { ambient: more(sets.ambient) } : {}),
           },
         }
       : {}),
   }
 }
 
+/** As runc: 255 is ours, everything else the program's. */
 export async function exec(session: Session, argv: readonly string[]): Promise<number> {
+  try {
+    return await execIn(session, argv)
+  } catch (error) {
+    session.fail(error)
+    return 255
+  }
+}
+
+async function execIn(session: Session, argv: readonly string[]): Promise<number> {
   const { flags, args } = parseFlags(execFlags, argv, { stopAtArgument: true })
   const [id, ...command] = args
   if (id === undefined) throw new UsageError('want a container id and a command')
@@ -61,7 +74,6 @@ export async function exec(session: Session, argv: readonly string[]): Promise<n
     throw new UsageError('cannot allocate tty if runc will detach without setting console socket')
   const consoleSocket = socketPath ? connectUnix(socketPath) : undefined
   blockingStdio()
-  const [subCgroup] = flags.cgroup
   const started = await session.containers
     .execWith(
       id,
@@ -69,15 +81,21 @@ export async function exec(session: Session, argv: readonly string[]): Promise<n
         process: wanted,
         stdio: { stdin: { fd: 0 }, stdout: { fd: 1 }, stderr: { fd: 2 } },
         preserveFds: flags['preserve-fds'],
-        ...(subCgroup ? { subCgroup: subCgroup.replace(/^.*:/, '') } : {}),
+        subCgroups: subCgroups(flags.cgroup),
       },
       { ...(consoleSocket === undefined ? {} : { consoleSocket }), ignorePaused: flags['ignore-paused'] },
     )
     .finally(() => {
       if (consoleSocket !== undefined) closeSync(consoleSocket)
     })
-  sendPidfd(flags['pidfd-socket'], started.pid)
-  writePidFile(flags['pid-file'], started.pid)
+  try {
+    sendPidfd(flags['pidfd-socket'], started.pid)
+    writePidFile(flags['pid-file'], started.pid)
+  } catch (error) {
+    started.kill(9)
+    await started.wait()
+    throw error
+  }
   if (flags.detach) return 0
   const restore = started.terminal === undefined ? undefined : pumpTerminal(started.terminal, session.io)
   const stop = forwardSignals(started.pid)

@@ -71,3 +71,22 @@ export const updateFlags = {
   'l3-cache-schema': { type: 'string', value: 'SCHEMA', help: 'not supported' },
   'mem-bw-schema': { type: 'string', value: 'SCHEMA', help: 'not supported' },
 } as const satisfies FlagSpecs
+
+const format = { type: 'string', short: 'f', default: 'table', value: 'FORMAT', help: 'table or json' } as const
+
+export const listFlags = { format, quiet: { type: 'boolean', short: 'q', help: 'only ids' } } as const satisfies FlagSpecs
+export const psFlags = { format } as const satisfies FlagSpecs
+export const killFlags = { all: { type: 'boolean', short: 'a', help: 'every process of the container' } } as const satisfies FlagSpecs
+export const removeFlags = {
+  force: { type: 'boolean', short: 'f', help: 'kill it first; an unknown id is fine' },
+} as const satisfies FlagSpecs
+
+export const eventsFlags = {
+  interval: { type: 'string', default: '5s', value: 'DURATION', help: 'time between statistics' },
+  stats: { type: 'boolean', help: 'print statistics once' },
+} as const satisfies FlagSpecs
+
+export const specFlags = {
+  bundle: { type: 'string', short: 'b', default: '.', value: 'PATH', help: 'folder that gets the file' },
+  rootless: { type: 'boolean', help: 'for a user without privileges' },
+} as const satisfies FlagSpecs

@@ -1,11 +1,12 @@
 // Commands that look at containers and change them: state, list, ps, kill, delete, pause, resume, update, events.
+import { existsSync } from 'node:fs'
 import { parseFlags, rfc3339, UsageError } from '../../lib/index.js'
 import type { CgroupStats } from '../../sys/index.js'
 import type { Resources } from '../spec.js'
 import type { ContainerState } from '../types.js'
 import { RuntimeError } from '../types.js'
 import { onlyArgument } from './create.js'
-import { updateFlags } from './flags.js'
+import { eventsFlags, killFlags, listFlags, psFlags, removeFlags, updateFlags } from './flags.js'
 import { readJson, type Session } from './session.js'
 
 const nanoTime = (ms: number): string => rfc3339(ms).replace('Z', `.${String(ms % 1000).padStart(3, '0')}000000Z`)
@@ -33,15 +34,15 @@ export async function state(session: Session, argv: readonly string[]): Promise<
   return 0
 }
 
-const formatFlags = { format: { type: 'string', short: 'f', default: 'table', value: 'FORMAT', help: 'table or json' } } as const
-
 function checkFormat(format: string): void {
   if (format !== 'table' && format !== 'json') throw new UsageError(`invalid format option "${format}": want table or json`)
 }
 
 export async function list(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags } = parseFlags({ ...formatFlags, quiet: { type: 'boolean', short: 'q', help: 'only ids' } }, argv)
+  const { flags } = parseFlags(listFlags, argv)
   checkFormat(flags.format)
+  const { root, rootGiven } = session.options
+  if (rootGiven && !existsSync(root)) throw new RuntimeError('NotFound', `there is no folder ${root}`)
   const states = [...(await session.containers.list())].sort((a, b) => a.id.localeCompare(b.id))
   if (flags.quiet) for (const { id } of states) session.print(`${id}\n`)
   else if (flags.format === 'json') session.print(`${states.length === 0 ? 'null' : JSON.stringify(states.map(stateJson))}\n`)
@@ -61,7 +62,7 @@ export async function list(session: Session, argv: readonly string[]): Promise<n
 }
 
 export async function ps(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags, args } = parseFlags(formatFlags, argv, { stopAtArgument: true })
+  const { flags, args } = parseFlags(psFlags, argv, { stopAtArgument: true })
   checkFormat(flags.format)
   const [id, ...options] = args
   if (id === undefined) throw new UsageError('want a container id')
@@ -84,7 +85,7 @@ export async function ps(session: Session, argv: readonly string[]): Promise<num
 }
 
 export async function kill(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags, args } = parseFlags({ all: { type: 'boolean', short: 'a', help: 'every process of the container' } }, argv)
+  const { flags, args } = parseFlags(killFlags, argv)
   const [id, signal = 'SIGTERM', ...rest] = args
   if (id === undefined || rest.length > 0) throw new UsageError('want a container id and at most one signal')
   await session.containers.kill(id, signal, { all: flags.all })
@@ -92,7 +93,7 @@ export async function kill(session: Session, argv: readonly string[]): Promise<n
 }
 
 export async function remove(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags, args } = parseFlags({ force: { type: 'boolean', short: 'f', help: 'kill it first; an unknown id is fine' } }, argv)
+  const { flags, args } = parseFlags(removeFlags, argv)
   await session.containers.delete(onlyArgument(args), { force: flags.force })
   return 0
 }
@@ -192,13 +193,7 @@ export function durationMs(text: string): number {
 }
 
 export async function events(session: Session, argv: readonly string[]): Promise<number> {
-  const { flags, args } = parseFlags(
-    {
-      interval: { type: 'string', default: '5s', value: 'DURATION', help: 'time between statistics' },
-      stats: { type: 'boolean', help: 'print statistics once' },
-    },
-    argv,
-  )
+  const { flags, args } = parseFlags(eventsFlags, argv)
   const id = onlyArgument(args)
   const interval = durationMs(flags.interval)
   if (interval <= 0) throw new UsageError('duration interval must be greater than 0')

@@ -7,7 +7,11 @@ import { Containers } from '../containers.js'
 import type { CreateContext } from '../create.js'
 
 export interface SessionOptions {
+  /** What we were called as. */
+  readonly name: string
   readonly root: string
+  /** The user said it. */
+  readonly rootGiven: boolean
   readonly log: string | undefined
   readonly format: string
   readonly debug: boolean
@@ -22,20 +26,21 @@ export class Session {
   constructor(options: SessionOptions, io: CommandIo) {
     this.options = options
     this.io = io
-    this.containers = new Containers({ root: options.root, systemdCgroup: options.systemdCgroup })
+    const warn = (message: string): void => this.log('warning', message)
+    this.containers = new Containers({ root: options.root, systemdCgroup: options.systemdCgroup, warn })
   }
 
   /** The container becomes a child of whoever called us once we have ended, as runc's callers expect. */
   context(changes: Partial<CreateContext>): CreateContext {
-    return { ...this.containers.context(), parent: 'child', ...changes }
+    return { ...this.containers.context(), parent: 'child', note: (level, message) => this.note(level, message), ...changes }
   }
 
   print(text: string): void {
     this.io.stdout.write(text)
   }
 
-  debug(message: string): void {
-    if (this.options.debug) this.log('debug', message)
+  note(level: 'warning' | 'debug', message: string): void {
+    if (level !== 'debug' || this.options.debug) this.log(level, message)
   }
 
   /** As runc does it: into the log, and to standard error if that is not the log. */

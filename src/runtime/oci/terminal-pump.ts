@@ -2,10 +2,11 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { ReadStream } from 'node:tty'
 import type { CommandIo } from '../../lib/index.js'
-import { setWindowSize } from '../../sys/index.js'
+import { keepLineFeeds, setWindowSize } from '../../sys/index.js'
 
 /** Owns the master. Returns what puts our own terminal back. */
 export function pumpTerminal(master: number, io: CommandIo): () => void {
+  keepLineFeeds(master)
   const input = io.stdin as NodeJS.ReadableStream & { isTTY?: boolean; setRawMode?: (raw: boolean) => void }
   const output = createReadStream('', { fd: master, autoClose: false })
   const back = createWriteStream('', { fd: master, autoClose: false })

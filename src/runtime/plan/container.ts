@@ -26,7 +26,19 @@ import {
 } from '../../sys/index.js'
 import type { NamespaceType, Spec } from '../spec.js'
 import { type ContainerFacts, REPORT } from './facts.js'
-import { cleanSignals, executeSteps, findExecutable, identitySteps, processFilesSteps, schedulingSteps, writeFile } from './process.js'
+import {
+  affinityStep,
+  cleanSignals,
+  executeSteps,
+  findExecutable,
+  identitySteps,
+  inheritedSteps,
+  processFilesSteps,
+  schedulingSteps,
+  seccompSteps,
+  type Talk,
+  writeFile,
+} from './process.js'
 import { buildRoot, enterRoot, openSources, sourcesAreOpenedOutside } from './rootfs.js'
 import { mountConsole, openTerminal, useTerminal } from './terminal.js'
 import { awaitMaps, becomeRoot, joinsUserNamespace, newUserNamespace, prepareMaps, writeMaps } from './user-namespace.js'
@@ -188,6 +200,8 @@ function join(w: ProgramWriter, spec: Spec, types: readonly NamespaceType[]): vo
 
 function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   const { process } = spec
+  const { report: reportFd, start } = ownDescriptors(facts.preserveFds)
+  const talk: Talk = { report: reportFd, go: start }
   w.block('first')
   joinCgroup(w, facts)
   if (newUserNamespace(spec)) awaitMaps(w)
@@ -208,42 +222,42 @@ function firstProcess(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void
     w.step(`domain name ${spec.domainname}`, 'setdomainname', [bytes(Buffer.from(spec.domainname)), Buffer.byteLength(spec.domainname)])
   }
   if (created(spec, 'mount')) {
-    buildRoot(w, spec, facts)
+    const closeLater = buildRoot(w, spec, facts)
     if (process?.terminal) {
       openTerminal(w, 'root')
       mountConsole(w)
     }
-    if (facts.pauseForHooks) pause(w, facts, 'hooks')
-    enterRoot(w, spec, facts)
+    if (facts.pauseForCaller) pause(w, facts)
+    enterRoot(w, spec, facts, closeLater)
   } else {
+    if (process?.terminal) {
+      // Nobody has mounted a devpts for the container alone.
+      w.step('terminal: open /', 'openat', [AT_FDCWD, text('/'), O_PATH | O_CLOEXEC, 0], { into: 'host-root' })
+      openTerminal(w, 'host-root')
+    }
     w.step('rootfs: open', 'openat', [AT_FDCWD, text(facts.rootfs), O_PATH | O_CLOEXEC, 0], { into: 'root' })
-    if (facts.pauseForHooks) pause(w, facts, 'hooks')
+    if (facts.pauseForCaller) pause(w, facts)
     w.step('enter the root', 'fchdir', [value('root')])
     w.step('change root', 'chroot', [text('.')])
     w.step('go to /', 'chdir', [text('/')])
   }
   if (process) {
     if (process.terminal) {
-      if (!created(spec, 'mount')) openTerminal(w, undefined)
       useTerminal(w, process)
     }
+    affinityStep(w, undefined)
     schedulingSteps(w, process)
-    personality(w, spec)
-    identitySteps(w, { process, facts, keep: ownDescriptors(facts.preserveFds).first, limitsAreSet: newUserNamespace(spec) })
-    findExecutable(w, process)
+    inheritedSteps(w, spec.linux ?? {})
+    identitySteps(w, { process, facts, talk, keep: ownDescriptors(facts.preserveFds).first, limitsAreRaised: newUserNamespace(spec) })
+    findExecutable(w, process, facts.env)
+    seccompSteps(w, 'before the start', { process, seccomp: facts.seccomp, talk })
   }
   markTime(w, facts, 'created')
   report(w, facts, REPORT.created, 0)
   w.step('wait for start', 'read', [ownDescriptors(facts.preserveFds).start, address('byte'), 1], { retry: true })
   markTime(w, facts, 'started')
-  if (process) executeSteps(w, process, facts)
+  if (process) executeSteps(w, process, { facts, talk })
   w.step('exit', 'exit_group', [0])
-}
-
-/** PER_LINUX and PER_LINUX32 (personality(2)). */
-function personality(w: ProgramWriter, spec: Spec): void {
-  const wanted = spec.linux?.personality
-  if (wanted) w.step(`personality ${wanted.domain}`, 'personality', [wanted.domain === 'LINUX32' ? 8 : 0])
 }
 
 function joinCgroup(w: ProgramWriter, facts: ContainerFacts): void {
@@ -259,9 +273,9 @@ function report(w: ProgramWriter, facts: ContainerFacts, tag: number, content: p
 }
 
 /** Tells whoever launched us and waits for a byte. */
-function pause(w: ProgramWriter, facts: ContainerFacts, tag: 'hooks'): void {
-  report(w, facts, REPORT[tag], 0)
-  w.step(`wait for ${tag}`, 'read', [ownDescriptors(facts.preserveFds).start, address('byte'), 1], { retry: true })
+function pause(w: ProgramWriter, facts: ContainerFacts): void {
+  report(w, facts, REPORT.paused, 0)
+  w.step('wait for hooks', 'read', [ownDescriptors(facts.preserveFds).start, address('byte'), 1], { retry: true })
 }
 
 /** Appends the time to `times`: one stamp means created, two mean started. */

@@ -3,7 +3,18 @@ import { AT_FDCWD, CLONE_PARENT, mountSteps, O_CLOEXEC, O_PATH, O_WRONLY, Progra
 import type { Process, Spec } from '../spec.js'
 import { namespaceFlags } from './container.js'
 import { type ContainerFacts, REPORT } from './facts.js'
-import { cleanSignals, executeSteps, findExecutable, identitySteps, processFilesSteps, schedulingSteps } from './process.js'
+import {
+  affinityStep,
+  cleanSignals,
+  executeSteps,
+  findExecutable,
+  identitySteps,
+  inheritedSteps,
+  processFilesSteps,
+  schedulingSteps,
+  seccompSteps,
+  type Talk,
+} from './process.js'
 import { openTerminal, useTerminal } from './terminal.js'
 
 const { address, text, value } = program
@@ -20,15 +31,17 @@ export interface ExecFacts {
   readonly cgroup: { readonly files: readonly string[]; readonly directory: string | undefined }
   readonly restrictOomScoreAdj: number | undefined
   readonly seccomp: ContainerFacts['seccomp']
+  readonly env: readonly string[]
   readonly preserveFds: number
   readonly consoleSocket: boolean
 }
 
-/** Regions that the caller fills in: `given-report`, `given-pidfd`, `given-console`. */
+/** Regions that the caller fills in: `given-report`, `given-pidfd`, `given-go` for a filter that asks a supervisor, `given-console`. */
 export function execProgram(facts: ExecFacts): program.Program {
   const w = new ProgramWriter()
   const report = 3 + facts.preserveFds
-  const first = report + 1
+  const talk: Talk = { report, go: report + 1 }
+  const first = report + (facts.seccomp?.notify ? 2 : 1)
   const types = new Set((facts.spec.linux?.namespaces ?? []).map(({ type }) => type))
   const inUserNamespace = types.has('user')
   w.block('launcher')
@@ -41,7 +54,12 @@ export function execProgram(facts: ExecFacts): program.Program {
   if (facts.consoleSocket) {
     w.step('keep the console socket', 'fcntl', [value('given-console'), F_DUPFD_CLOEXEC, first + 1], { into: 'console-socket' })
   }
+  if (facts.seccomp?.notify)
+    w.step('move the other pipe away', 'fcntl', [value('given-go'), F_DUPFD_CLOEXEC, first + 1], { into: 'go-copy' })
   w.step('number report', 'dup3', [value('report-copy'), report, O_CLOEXEC])
+  if (facts.seccomp?.notify) w.step('number the other pipe', 'dup3', [value('go-copy'), talk.go, O_CLOEXEC])
+  const { execCPUAffinity } = facts.process
+  if (execCPUAffinity?.initial) affinityStep(w, execCPUAffinity.initial)
   for (const [i, file] of facts.cgroup.files.entries()) {
     w.step(`cgroup: open ${file}`, 'openat', [AT_FDCWD, text(file), O_WRONLY | O_CLOEXEC, 0], { into: `cgroup-${i}` })
   }
@@ -70,10 +88,13 @@ export function execProgram(facts: ExecFacts): program.Program {
     openTerminal(w, undefined)
     useTerminal(w, facts.process)
   }
+  affinityStep(w, execCPUAffinity?.final)
   schedulingSteps(w, facts.process)
-  identitySteps(w, { process: facts.process, facts, keep: first })
-  findExecutable(w, facts.process)
-  executeSteps(w, facts.process, facts)
+  inheritedSteps(w, facts.spec.linux ?? {})
+  identitySteps(w, { process: facts.process, facts, talk, keep: first })
+  findExecutable(w, facts.process, facts.env)
+  seccompSteps(w, 'before the start', { process: facts.process, seccomp: facts.seccomp, talk })
+  executeSteps(w, facts.process, { facts, talk })
   w.step('exit', 'exit_group', [255])
 
   w.block('fail')

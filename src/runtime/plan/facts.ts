@@ -11,6 +11,14 @@ export interface ContainerFacts {
   readonly rootfsParent: string
   /** By index in `spec.mounts`: what the source of a bind mount is. */
   readonly sources: ReadonlyMap<number, 'directory' | 'file'>
+  /** By index in `spec.mounts`: where a destination leads that goes through links into nothing. */
+  readonly targets: ReadonlyMap<number, string>
+  /** By index in `spec.mounts`: the mode of the folder that a tmpfs without one of its own is mounted over. */
+  readonly tmpfsModes: ReadonlyMap<number, number>
+  /** The kernel copies mounts that are attached nowhere (6.15). */
+  readonly cloneDetached: boolean
+  /** SELinux label of new file systems, where the kernel has SELinux. */
+  readonly mountLabel: string | undefined
   /** Indexes in `spec.mounts` that are idmapped; the regions `idmap-INDEX` hold descriptors of user namespaces. */
   readonly idmapped: ReadonlySet<number>
   readonly cgroup: {
@@ -26,12 +34,14 @@ export interface ContainerFacts {
    * `child`: the container becomes a child of whoever launches the program, as runc's callers expect.
    */
   readonly parent: 'monitor' | 'child'
-  /** Stop before the root is changed, for hooks that the caller runs. */
-  readonly pauseForHooks: boolean
+  /** Stop before the root is changed, for what the caller does from outside: hooks, network devices. */
+  readonly pauseForCaller: boolean
   /** Whether the regions `given-console` (the socket that gets the terminal's master) and `given-keeper` (its other end) are filled in. */
   readonly consoleSocket: boolean
   /** Output FIFOs whose last bytes the monitor saves: a FIFO that nobody has open any more is empty. */
   readonly tails?: readonly { readonly fd: number; readonly path: string }[]
+  /** The environment of the program, as it is executed with. */
+  readonly env: readonly string[]
   readonly noPivot: boolean
   readonly noNewKeyring: boolean
   readonly restrictOomScoreAdj: number | undefined
@@ -42,5 +52,5 @@ export interface ContainerFacts {
 }
 
 /** Tags of the records that a program writes into `report`: `[tag, value]`. A failure's first word is an address instead. */
-export const REPORT = { pid: 1, created: 2, hooks: 3, seccomp: 4, console: 5 } as const
+export const REPORT = { pid: 1, created: 2, paused: 3, seccomp: 4 } as const
 export const REPORT_BYTES = 16

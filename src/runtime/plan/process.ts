@@ -17,10 +17,10 @@ import {
   RLIMITS,
   rlimitValue,
 } from '../../sys/index.js'
-import type { Process } from '../spec.js'
-import type { ContainerFacts } from './facts.js'
+import type { Process, Rlimit, Spec } from '../spec.js'
+import { type ContainerFacts, REPORT } from './facts.js'
 
-const { bytes, strings, text, value, words } = program
+const { address, bytes, strings, text, value, words } = program
 
 const PR_SET_KEEPCAPS = 8
 const PR_CAPBSET_DROP = 24
@@ -71,11 +71,24 @@ export function writeFile(w: ProgramWriter, what: string, path: string, content:
   w.step(`${what}: write "${content}"`, 'write', [value(fd), text(content), Buffer.byteLength(content)])
 }
 
-/** For this process, or for another one by its id. */
-export function rlimitSteps(w: ProgramWriter, process: Process, pid: program.Argument = 0): void {
-  for (const { type, soft, hard } of process.rlimits ?? []) {
-    w.step(`limit ${type}`, 'prlimit64', [pid, RLIMITS[type] ?? -1, words(rlimitValue(soft), rlimitValue(hard)), 0])
+const rlimitStep = (w: ProgramWriter, { type, soft, hard }: Rlimit, pid: program.Argument): void => {
+  w.step(`limit ${type}`, 'prlimit64', [pid, RLIMITS[type] ?? -1, words(rlimitValue(soft), rlimitValue(hard)), 0])
+}
+
+/** How many descriptors the set-up may need. */
+const ENOUGH_DESCRIPTORS = 4096
+
+/** For a process in a user namespace, by one outside who may raise limits. Descriptors stay plentiful until the set-up is done. */
+export function rlimitStepsFor(w: ProgramWriter, process: Process, pid: program.Argument): void {
+  for (const limit of process.rlimits ?? []) {
+    if (limit.type !== 'RLIMIT_NOFILE') rlimitStep(w, limit, pid)
+    else if (limit.hard < 0 || limit.hard >= ENOUGH_DESCRIPTORS) rlimitStep(w, { ...limit, soft: limit.hard }, pid)
   }
+}
+
+/** `raised`: somebody outside has done what needs rights; the number of descriptors may be lowered by everybody. */
+function rlimitSteps(w: ProgramWriter, process: Process, raised: boolean): void {
+  for (const limit of process.rlimits ?? []) if (!raised || limit.type === 'RLIMIT_NOFILE') rlimitStep(w, limit, 0)
 }
 
 const schedulerPolicies: Readonly<Record<string, number>> = {
@@ -111,11 +124,44 @@ export function cpuMask(list: string): Buffer {
   return mask
 }
 
-export function schedulingSteps(w: ProgramWriter, process: Process): void {
-  const { scheduler, ioPriority, execCPUAffinity } = process
-  if (execCPUAffinity?.final) {
-    w.step(`run on processors ${execCPUAffinity.final}`, 'sched_setaffinity', [0, 128, bytes(cpuMask(execCPUAffinity.final))])
+const EVERY_CPU = Buffer.alloc(128, 0xff)
+
+/** Where it may run: on these processors, or on all that its cpuset lets it, whatever those of our caller are. */
+export function affinityStep(w: ProgramWriter, list: string | undefined): void {
+  if (list) w.step(`run on processors ${list}`, 'sched_setaffinity', [0, 128, bytes(cpuMask(list))])
+  else w.step('run on every processor', 'sched_setaffinity', [0, 128, bytes(EVERY_CPU)], { onError: 'ignore' })
+}
+
+export const memoryPolicyModes = {
+  MPOL_DEFAULT: 0,
+  MPOL_PREFERRED: 1,
+  MPOL_BIND: 2,
+  MPOL_INTERLEAVE: 3,
+  MPOL_LOCAL: 4,
+  MPOL_PREFERRED_MANY: 5,
+  MPOL_WEIGHTED_INTERLEAVE: 6,
+} as const satisfies Readonly<Record<string, number>>
+export const memoryPolicyFlags = {
+  MPOL_F_STATIC_NODES: 1 << 15,
+  MPOL_F_RELATIVE_NODES: 1 << 14,
+  MPOL_F_NUMA_BALANCING: 1 << 13,
+} as const satisfies Readonly<Record<string, number>>
+
+const numberOf = (table: Readonly<Record<string, number>>, name: string): number => table[name] ?? 0
+
+/** What every process of the container has of the spec's own: personality(2), set_mempolicy(2). */
+export function inheritedSteps(w: ProgramWriter, { personality, memoryPolicy }: NonNullable<Spec['linux']>): void {
+  if (personality) w.step(`personality ${personality.domain}`, 'personality', [personality.domain === 'LINUX32' ? 8 : 0])
+  if (memoryPolicy) {
+    const { mode, nodes, flags = [] } = memoryPolicy
+    const bits = flags.reduce((sum, flag) => sum | numberOf(memoryPolicyFlags, flag), numberOf(memoryPolicyModes, mode))
+    const mask = nodes ? [bytes(cpuMask(nodes)), 1024] : [0, 0]
+    w.step(`memory policy ${mode}`, 'set_mempolicy', [bits, ...mask])
   }
+}
+
+export function schedulingSteps(w: ProgramWriter, process: Process): void {
+  const { scheduler, ioPriority } = process
   if (scheduler) {
     const attributes = Buffer.alloc(48)
     attributes.writeUInt32LE(48, 0)
@@ -131,11 +177,41 @@ export function schedulingSteps(w: ProgramWriter, process: Process): void {
   if (ioPriority) w.step('I/O priority', 'ioprio_set', [1, 0, (ioClasses[ioPriority.class] << 13) | ioPriority.priority])
 }
 
-function seccompStep(w: ProgramWriter, seccomp: NonNullable<ContainerFacts['seccomp']>): void {
-  const { filter, flags } = seccomp
+/** Descriptors below `first` are those of the program itself: `report` takes records, from `go` comes a byte. */
+export interface Talk {
+  readonly report: number
+  readonly go: number
+}
+
+/**
+ * When the filter comes into force. Without no_new_privs it needs a capability; with it as late as can be. A filter that asks
+ * a supervisor is loaded before the program waits for its start: whoever launched it must have passed the listener on by then.
+ */
+type SeccompPlace = 'while privileged' | 'before the start' | 'at exec'
+
+const seccompPlace = (process: Process, { notify }: NonNullable<ContainerFacts['seccomp']>): SeccompPlace =>
+  !process.noNewPrivileges ? 'while privileged' : notify ? 'before the start' : 'at exec'
+
+export function loadFilter(w: ProgramWriter, { filter, flags }: NonNullable<ContainerFacts['seccomp']>): void {
   w.step('seccomp filter', 'seccomp', [SECCOMP_SET_MODE_FILTER, flags, words(filter.length / 8, bytes(filter))], {
-    into: 'seccomp-listener',
+    into: 'seccomp-record[1]',
   })
+}
+
+/** Loads the filter if this is its place. */
+export function seccompSteps(
+  w: ProgramWriter,
+  place: SeccompPlace,
+  { process, seccomp, talk }: { readonly process: Process; readonly seccomp: ContainerFacts['seccomp']; readonly talk: Talk },
+): void {
+  if (!seccomp || place !== seccompPlace(process, seccomp)) return
+  w.region('seccomp-record', [REPORT.seccomp, 0])
+  loadFilter(w, seccomp)
+  if (!seccomp.notify) return
+  // The listener is fetched from here (pidfd_getfd): a call that the filter asks about would wait for nobody.
+  w.step('report the seccomp listener', 'write', [talk.report, address('seccomp-record'), 16])
+  w.step('wait until the seccomp listener is passed on', 'read', [talk.go, address('byte'), 1], { retry: true })
+  w.step('close the seccomp listener', 'close', [value('seccomp-record', 1)])
 }
 
 export interface IdentityOptions {
@@ -143,23 +219,26 @@ export interface IdentityOptions {
   readonly facts: Pick<ContainerFacts, 'seccomp' | 'preserveFds'>
   /** Descriptors below stay until the program is executed. */
   readonly keep: number
-  /** Somebody else has set the limits. */
-  readonly limitsAreSet?: boolean
+  readonly talk: Talk
+  /** Somebody outside has raised the limits. */
+  readonly limitsAreRaised?: boolean
 }
 
 /**
  * Gives up what the process shall not have. Folders of the host are closed before the working folder is entered, and it is
  * entered without magic links, so no /proc/self/fd/N leads out (CVE-2024-21626).
  */
-export function identitySteps(w: ProgramWriter, { process, facts, keep, limitsAreSet }: IdentityOptions): void {
-  const { seccomp } = facts
+export function identitySteps(w: ProgramWriter, { process, facts, keep, talk, limitsAreRaised = false }: IdentityOptions): void {
   const caps = process.capabilities
   if (process.noNewPrivileges) w.step('no new privileges', 'prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])
   if (process.apparmorProfile) writeLabel(w, 'apparmor-label', `exec ${process.apparmorProfile}`)
   if (process.selinuxLabel) writeLabel(w, 'selinux-label', process.selinuxLabel)
-  if (!limitsAreSet) rlimitSteps(w, process)
+  rlimitSteps(w, process, limitsAreRaised)
   w.step('close what is not passed on', 'close_range', [keep, 0xffffffff, 0])
-  if (seccomp && !process.noNewPrivileges) seccompStep(w, seccomp)
+  // Behind the filter only what every profile has to allow.
+  w.step('close the rest at exec', 'close_range', [3 + facts.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC])
+  enterWorkingFolderEarly(w, process.cwd)
+  seccompSteps(w, 'while privileged', { process, seccomp: facts.seccomp, talk })
   const bounding = capabilityBits(caps?.bounding ?? [])
   for (const [number, name] of CAPABILITIES.entries()) {
     // A kernel that does not know the capability has nothing to drop.
@@ -194,19 +273,26 @@ function writeLabel(w: ProgramWriter, region: string, label: string): void {
   w.step(`label "${label}"`, 'write', [value(region), text(label), Buffer.byteLength(label)])
 }
 
+const openWorkingFolder = (w: ProgramWriter, cwd: string, onError: string): void => {
+  const how = mountSteps.openHow(O_PATH | O_DIRECTORY | O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+  w.step(`working folder ${cwd}`, 'openat2', [AT_FDCWD, text(cwd), how, 24], { into: 'cwd', retry: true, onError })
+}
+
+/** With our own rights: the user need not have any on the way there. */
+function enterWorkingFolderEarly(w: ProgramWriter, cwd: string): void {
+  openWorkingFolder(w, cwd, 'ignore')
+  w.step(`working folder ${cwd}`, 'fchdir', [value('cwd')], { into: 'no-cwd', onError: 'ignore' })
+  w.step(`working folder ${cwd}`, 'close', [value('cwd')], { onError: 'ignore' })
+}
+
+/** As the user, where only that one may (a network file system that does not trust our root). */
 function enterWorkingFolder(w: ProgramWriter, cwd: string): void {
-  const what = `working folder ${cwd}`
-  w.step(
-    what,
-    'openat2',
-    [AT_FDCWD, text(cwd), mountSteps.openHow(O_PATH | O_DIRECTORY | O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 24],
-    {
-      into: 'cwd',
-      retry: true,
-    },
-  )
-  w.step(what, 'fchdir', [value('cwd')])
-  w.step(what, 'close', [value('cwd')])
+  const entered = w.fresh('entered')
+  w.step('is the working folder entered', 'value', [value('no-cwd')], { onZero: entered, onError: 'ignore' })
+  openWorkingFolder(w, cwd, 'fail')
+  w.step(`working folder ${cwd}`, 'fchdir', [value('cwd')])
+  w.step(`working folder ${cwd}`, 'close', [value('cwd')])
+  w.block(entered)
 }
 
 /** Paths to try for a program, as execvp does. */
@@ -217,11 +303,12 @@ export function candidates(args0: string, env: readonly string[]): readonly stri
 }
 
 export const notFoundStep = (args0: string): string => `exec: "${args0}"`
+export const executeStep = (args0: string): string => `exec ${args0}`
 
 /** Finds the program; `executable` then holds the address of its path. Fails with ENOENT, or EACCES when there is one that may not be executed. */
-export function findExecutable(w: ProgramWriter, process: Process): void {
+export function findExecutable(w: ProgramWriter, process: Process, env: readonly string[]): void {
   const [args0 = ''] = process.args ?? []
-  const paths = candidates(args0, process.env ?? [])
+  const paths = candidates(args0, env)
   const found = w.fresh('found')
   for (const path of paths) {
     const yes = w.aside('executable', found, () => {
@@ -240,11 +327,14 @@ export function findExecutable(w: ProgramWriter, process: Process): void {
   w.block(found)
 }
 
-/** Last: every descriptor of ours closes by itself when the program starts. */
-export function executeSteps(w: ProgramWriter, process: Process, facts: Pick<ContainerFacts, 'seccomp' | 'preserveFds'>): void {
-  w.step('close at exec', 'close_range', [3 + facts.preserveFds, 0xffffffff, CLOSE_RANGE_CLOEXEC])
+/** Last: every descriptor of ours closes by itself when the program is executed. */
+export function executeSteps(
+  w: ProgramWriter,
+  process: Process,
+  { facts, talk }: { readonly facts: Pick<ContainerFacts, 'seccomp' | 'preserveFds' | 'env'>; readonly talk: Talk },
+): void {
   w.step('SIGPIPE as usual', 'rt_sigaction', [SIGPIPE, words(0, 0, 0, 0), 0, 8])
-  if (facts.seccomp && process.noNewPrivileges) seccompStep(w, facts.seccomp)
+  seccompSteps(w, 'at exec', { process, seccomp: facts.seccomp, talk })
   const args = process.args ?? []
-  w.step(notFoundStep(args[0] ?? ''), 'execve', [value('executable'), strings(args), strings(process.env ?? [])])
+  w.step(executeStep(args[0] ?? ''), 'execve', [value('executable'), strings(args), strings(facts.env)])
 }

@@ -68,8 +68,9 @@ function openSource(w: ProgramWriter, mount: MountSpec, index: number, facts: Co
   w.step(`${what}: map ids`, 'mount_setattr', [value(sourceRegion(index)), text(''), flag, address(attributes), 32])
 }
 
-/** Everything up to, and without, the change of root. */
-export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+/** Everything up to, and without, the change of root. Returns the mounts that are filled first and become read-only then. */
+export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): readonly string[] {
+  const closeLater: string[] = []
   const propagation = propagationBits[spec.linux?.rootfsPropagation ?? 'rslave']
   const outside = sourcesAreOpenedOutside(spec)
   w.step('make / receive or share mounts', 'mount', [0, text('/'), 0, propagation | MS.REC, 0])
@@ -82,13 +83,23 @@ export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): 
     into: 'root-place',
   })
   attach(w, 'rootfs: mount', 'root', 'root-place')
-  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { facts, mount, index, outside })
+  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { facts, mount, index, outside, closeLater })
   deviceSteps(w, spec)
   // The host's own, opened before the root changes: a container cannot put something else in its place (CVE-2025-31133).
-  const masked = spec.linux?.maskedPaths ?? []
-  if (masked.length > 0) w.step('open /dev/null', 'openat', [AT_FDCWD, text('/dev/null'), O_PATH | O_CLOEXEC, 0], { into: 'host-null' })
-  for (const path of masked) maskPath(w, path)
-  for (const path of spec.linux?.readonlyPaths ?? []) readonlyPath(w, path)
+  const masked = new Set(spec.linux?.maskedPaths ?? [])
+  if (masked.size > 0) {
+    w.step('open /dev/null', 'openat', [AT_FDCWD, text('/dev/null'), O_PATH | O_CLOEXEC, 0], { into: 'host-null' })
+    const empty = facts.cloneDetached ? emptyFolder(w, 'mask of folders') : undefined
+    for (const path of masked) maskPath(w, path, empty)
+  }
+  for (const path of new Set(spec.linux?.readonlyPaths ?? [])) readonlyPath(w, path)
+  return closeLater
+}
+
+/** A file system with nothing in it, detached. */
+const emptyFolder = (w: ProgramWriter, what: string): string => {
+  const options = splitOptions(['ro', 'nr_blocks=1', 'nr_inodes=1'])
+  return newFilesystem(w, { what, type: 'tmpfs', source: 'tmpfs', options, attributes: mountAttributes(MS.RDONLY) })
 }
 
 interface OneMount {
@@ -96,12 +107,21 @@ interface OneMount {
   readonly mount: MountSpec
   readonly index: number
   readonly outside: boolean
+  readonly closeLater: string[]
 }
 
-function oneMount(w: ProgramWriter, { facts, mount, index, outside }: OneMount): void {
+function oneMount(w: ProgramWriter, { facts, mount: given, index, outside, closeLater }: OneMount): void {
+  const mount = { ...given, destination: facts.targets.get(index) ?? given.destination }
   const what = `mount ${mount.destination}`
   const type = mount.type ?? (isBind(mount) ? 'bind' : 'none')
-  const options = splitOptions(mount.options ?? [])
+  const mode = facts.tmpfsModes.get(index)
+  const kernelTree = type === 'proc' || type === 'sysfs'
+  const label = kernelTree || type === 'mqueue' || isBind(mount) ? undefined : facts.mountLabel
+  const options = splitOptions([
+    ...(mount.options ?? []),
+    ...(mode === undefined ? [] : [`mode=${mode.toString(8)}`]),
+    ...(label ? [`context=${label}`] : []),
+  ])
   if (isBind(mount)) {
     if (!outside) openSource(w, mount, index, facts)
     const source = sourceRegion(index)
@@ -115,9 +135,11 @@ function oneMount(w: ProgramWriter, { facts, mount, index, outside }: OneMount):
     return
   }
   // A container that chose where /proc and /sys lie could have another program write into them (CVE-2019-19921, CVE-2023-27561).
-  const kernelTree = type === 'proc' || type === 'sysfs'
   const target = openTarget(w, { root: 'root', path: mount.destination, make: 'directory', noSymlinks: kernelTree, what })
-  const filesystem = newFilesystem(w, { what, type, source: mount.source ?? type, options, attributes: mountAttributes(options.flags) })
+  const late = type === 'tmpfs' && (options.flags & MS.RDONLY) !== 0
+  const attributes = mountAttributes(late ? options.flags & ~MS.RDONLY : options.flags)
+  const filesystem = newFilesystem(w, { what, type, source: mount.source ?? type, options, attributes })
+  if (late) closeLater.push(filesystem)
   bindAttributes(w, what, filesystem, { ...options, flags: 0, cleared: 0 })
   attach(w, what, filesystem, target)
 }
@@ -135,8 +157,8 @@ function bindAttributes(w: ProgramWriter, what: string, mount: string, options: 
   }
 }
 
-/** Hides a file behind /dev/null, a folder behind an empty file system. What is not there needs no mask. */
-function maskPath(w: ProgramWriter, path: string): void {
+/** Hides a file behind /dev/null, a folder behind an empty file system: one for all where the kernel copies detached mounts. What is not there needs no mask. */
+function maskPath(w: ProgramWriter, path: string, empty: string | undefined): void {
   const what = `mask ${path}`
   const done = w.fresh('masked')
   const target = w.fresh('target')
@@ -146,7 +168,13 @@ function maskPath(w: ProgramWriter, path: string): void {
     onError: done,
   })
   const folder = w.aside('mask-folder', done, () => {
-    classicMount(w, { what, source: 'tmpfs', type: 'tmpfs', target, flags: MS.RDONLY, data: 'nr_blocks=1,nr_inodes=1' })
+    if (empty === undefined) {
+      classicMount(w, { what, source: 'tmpfs', type: 'tmpfs', target, flags: MS.RDONLY, data: 'nr_blocks=1,nr_inodes=1' })
+      return
+    }
+    const copy = w.fresh('mask')
+    cloneDescriptor(w, { what, fd: empty, recursive: false, into: copy })
+    attach(w, what, copy, target)
   })
   const mask = w.fresh('mask')
   cloneDescriptor(w, { what, fd: 'host-null', recursive: false, into: mask })
@@ -171,7 +199,8 @@ function readonlyPath(w: ProgramWriter, path: string): void {
 }
 
 /** The change of root. After it the host's paths are gone. */
-export function enterRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+export function enterRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts, closeLater: readonly string[]): void {
+  for (const mount of closeLater) setAttributes(w, 'make a tmpfs read-only', mount, { set: MOUNT_ATTR.RDONLY })
   if (spec.root?.readonly) setAttributes(w, 'make the root read-only', 'root', { set: MOUNT_ATTR.RDONLY })
   w.step('enter the root', 'fchdir', [value('root')])
   if (facts.noPivot) {

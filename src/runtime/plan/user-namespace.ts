@@ -7,7 +7,7 @@
 //   "mapped" ----------------------------------------------> goes on alone, becomes root of its namespace
 import { AT_FDCWD, CLONE_FILES, O_CLOEXEC, O_DIRECTORY, O_PATH, O_WRONLY, type ProgramWriter, program } from '../../sys/index.js'
 import type { IdMapping, Spec } from '../spec.js'
-import { rlimitSteps } from './process.js'
+import { rlimitStepsFor } from './process.js'
 
 const { address, text, value } = program
 
@@ -42,7 +42,7 @@ export function writeMaps(w: ProgramWriter, spec: Spec): void {
     w.step(`user namespace: write ${file}`, 'write', [value(fd), text(content), Buffer.byteLength(content)])
   }
   // Limits above our own need a capability of the host.
-  if (spec.process) rlimitSteps(w, spec.process, value('pid'))
+  if (spec.process) rlimitStepsFor(w, spec.process, value('pid'))
   w.step('user namespace: let the first process go on', 'write', [value('mapped'), address('one'), 8])
 }
 
