@@ -96,6 +96,8 @@ export async function openPort(url: string, port: number): Promise<Duplex> {
   void wordsOf(error, session).then((words) => {
     if (words !== '') data.destroy(new CriError('UNAVAILABLE', words))
   })
+  // When the pod has said all, the connection is over.
+  data.once('end', () => data.end())
   data.once('close', () => session.close())
   return data
 }
