@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { type Clock, deferred } from '../lib/index.js'
 import {
+  CLONE_PARENT,
   elfProgram,
   launch,
   memoryFile,
@@ -17,6 +18,7 @@ import {
 import { environmentOf } from './environment.js'
 import { filterOf } from './filters.js'
 import { namespaceFlags } from './plan/container.js'
+import { REPORT } from './plan/facts.js'
 import { cleanSignals, loadFilter } from './plan/process.js'
 import { namesIn, ReportReader } from './report.js'
 import type { Hook, HookKind, OciState, Spec } from './spec.js'
@@ -95,15 +97,19 @@ async function runOutside(hook: Hook, { state, clock }: HookContext): Promise<vo
 /** `createContainer`: the root is not changed yet. `startContainer`: as the process that waits for its start, that is with its environment and its filter. */
 function insideProgram(hook: Hook, kind: HookKind, { spec, rootfs, state }: HookContext): program.Program {
   const w = new ProgramWriter()
-  // Entering a pid namespace needs another clone and shows a hook nothing that it could not see.
-  const flags = (spec.linux?.namespaces ?? [])
-    .filter(({ type }) => type !== 'pid')
-    .reduce((bits, { type }) => bits | namespaceFlags[type], 0)
-  w.block('hook')
+  const flags = (spec.linux?.namespaces ?? []).reduce((bits, { type }) => bits | namespaceFlags[type], 0)
+  w.block('launcher')
   cleanSignals(w)
   w.step('close the report at exec', 'fcntl', [value('given-report'), 2, 1])
   w.step('close the container at exec', 'fcntl', [value('given-pidfd'), 2, 1])
   if (flags) w.step('enter the namespaces', 'setns', [value('given-pidfd'), flags])
+  // A pid namespace is for those who are born into it: the hook is another process, and a child of whoever launched this one.
+  w.region('clone-args', [CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  w.region('record', [REPORT.pid, 0])
+  w.step('clone the hook', 'clone3', [address('clone-args'), 88], { into: 'record[1]', onZero: 'hook' })
+  w.step('report', 'write', [value('given-report'), address('record'), 16])
+  w.step('done', 'exit_group', [0])
+  w.block('hook')
   if (kind === 'createContainer') w.step(`enter ${rootfs}`, 'chdir', [text(rootfs)])
   const { process } = spec
   const inherited = kind === 'startContainer' && process ? environmentOf(process, { root: `/proc/${state.pid}/root` }) : []
@@ -115,7 +121,7 @@ function insideProgram(hook: Hook, kind: HookKind, { spec, rootfs, state }: Hook
   w.block('fail')
   w.step('report the failure', 'write', [value('given-report'), address('failure'), 16], { onError: 'ignore' })
   w.step('exit', 'exit_group', [255], { onError: 'ignore' })
-  return w.program('hook')
+  return w.program('launcher')
 }
 
 async function runInside(hook: Hook, kind: HookKind, context: HookContext): Promise<void> {
@@ -123,6 +129,7 @@ async function runInside(hook: Hook, kind: HookKind, context: HookContext): Prom
   const container = state.pid === undefined ? undefined : openPidfd(state.pid)
   if (container === undefined) throw new Error('the container has ended')
   const toClose = [container]
+  const toReap: number[] = []
   const open = <T extends number>(fd: T): T => {
     toClose.push(fd)
     return fd
@@ -141,17 +148,29 @@ async function runInside(hook: Hook, kind: HookKind, context: HookContext): Prom
     const launched = launch({ executable, argv: ['knarr-hook'], stdio: [input, sink, 2], keep: [ends.write, container] })
     closeSync(ends.write)
     toClose.splice(toClose.indexOf(ends.write), 1)
-    const code = await exitCode(launched, hook, clock)
+    closeSync(launched.pidfd)
+    toReap.push(launched.pid)
     try {
+      const record = await reader.next().catch(async (error: unknown) => {
+        // The launcher's record may come behind that of the hook's failure.
+        const later = await reader.next().catch(() => 'end' as const)
+        if (later !== 'end') reap(later.value)
+        throw error
+      })
+      if (record === 'end') throw new Error('it ended before it was executed')
+      const pidfd = openPidfd(record.value)
+      if (pidfd === undefined) throw new Error('it was reaped by somebody else')
+      const code = await exitCode({ pid: record.value, pidfd }, hook, clock)
       await reader.next()
+      judge(code, '')
     } finally {
       reader.close()
     }
-    judge(code, '')
   } catch (error) {
     throw error instanceof StepError ? new Error(error.message, { cause: error }) : error
   } finally {
     for (const fd of toClose) closeSync(fd)
+    for (const pid of toReap) reap(pid)
   }
 }
 

@@ -185,9 +185,13 @@ t.test('sysctls, time offsets, domain name, personality, devices, seccomp', { sk
 t.test('hooks: each kind where and when it belongs, with the state on its input', { skip }, async (t) => {
   const s = scene(t)
   const log = join(s.folder, 'hooks')
-  writeFileSync(join(s.rootfs, 'inside'), '#!/bin/sh\necho "startContainer $(hostname) $MINE $(cat)" > /hook; mkdir /tmp/x || true\n', {
-    mode: 0o755,
-  })
+  writeFileSync(
+    join(s.rootfs, 'inside'),
+    '#!/bin/sh\necho "startContainer $(hostname) $MINE $(cat) $(test -e /proc/self/fd && echo self)" > /hook; mkdir /tmp/x || true\n',
+    {
+      mode: 0o755,
+    },
+  )
   const outside = (kind: string): { path: string; args: string[]; env: string[] } => ({
     path: '/bin/sh',
     args: ['sh', '-c', `echo "${kind} $(hostname) $X $(cat)" >> ${log}`],
@@ -226,6 +230,7 @@ t.test('hooks: each kind where and when it belongs, with the state on its input'
   t.equal(lines[2]?.split(' ')[1], 'knarr', 'createContainer sees the container')
   t.not(lines[1]?.split(' ')[1], 'knarr', 'createRuntime does not')
   t.match(output, /^startContainer knarr yes \{.*"status":"created"/, 'with the environment of the process')
+  t.match(output, /\} self\n$/, 'in the pid namespace')
   t.notOk(existsSync(join(s.rootfs, 'tmp/x')), 'and behind its filter')
   t.ok(existsSync(join(s.rootfs, 'bin/here')), 'createContainer begins in the root')
   await t.rejects(
