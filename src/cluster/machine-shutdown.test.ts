@@ -21,6 +21,9 @@ t.test('SIGPWR ends the pods, whatever manages the machine', async (t) => {
     }
     void watchShutdown({ graceSeconds: 0, shutdown, log: silentLog }, abort.signal)
   })
+  // Waiting for a signal alone does not keep a process alive.
+  const alive = setInterval(() => {}, 1 << 30)
+  t.teardown(() => clearInterval(alive))
   process.kill(process.pid, 'SIGPWR')
   await heard
   abort.abort()

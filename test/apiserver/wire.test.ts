@@ -283,6 +283,15 @@ void t.test('events are one thing under two names, and are forgotten', async (t)
     note: 'it was',
     reason: 'Tested',
   })
+  const strict = '/apis/events.k8s.io/v1/namespaces/default/events'
+  const made = { ...event, apiVersion: 'events.k8s.io/v1', metadata: { name: 'strict' }, regarding: event.involvedObject, note: 'a' }
+  const { involvedObject: _, message: __, source: ___, ...rest } = made
+  const whole = { ...rest, action: 'Test', reportingController: 'c', reportingInstance: 'i', eventTime: '2026-01-02T03:04:05.000006Z' }
+  t.equal((await ask('POST', strict, whole)).status, 201)
+  const headers = { 'content-type': 'application/strategic-merge-patch+json' }
+  const patch = (body: unknown) => ask('PATCH', `${strict}/strict`, body, { headers })
+  t.match(await patch({ note: 'b' }), { status: 200, body: { note: 'b' } })
+  t.match(await patch({ reason: 'Other' }), { status: 422, body: { message: /reason: Invalid value: "Other": field is immutable/ } })
   const { kv } = await store.get('/registry/events/default/e')
   t.ok(kv && kv.lease > 0)
   await store.revokeLease(kv?.lease ?? 0)

@@ -112,10 +112,16 @@ const SPECIAL: Readonly<Record<string, (fields: JsonObject) => Json | undefined>
   'certificates.v1.ExtraValue': ({ items }) => items ?? [],
 }
 
-/** The zero instant of Go (an empty message, or the year 1) is no time at all. */
+/** The first second of the year 1, where Go's time begins, and the last of those that RFC 3339 can write. */
+const FIRST_SECOND = -62_135_596_800
+const LAST_SECOND = 253_402_300_799
+
+/** The zero instant of Go (an empty message, or the beginning of the year 1) is no time at all. */
 function instant({ seconds = 0, nanos = 0 }: JsonObject, format: (ms: number) => string): Json | undefined {
   const at = Number(seconds)
-  return (at === 0 && nanos === 0) || at < -62_000_000_000 ? undefined : format(at * 1000 + Number(nanos) / 1e6)
+  if ((at === 0 || at === FIRST_SECOND) && nanos === 0) return undefined
+  if (at < FIRST_SECOND || at > LAST_SECOND) throw invalid(`a time of ${at} seconds`)
+  return format(at * 1000 + Number(nanos) / 1e6)
 }
 
 function embedded(base64: Json | undefined): Json | undefined {
