@@ -1,7 +1,9 @@
 import t from 'tap'
 import { cgroupPath, parseCgroupMounts, systemdCgroupPath } from './layout.js'
 
-const line = (mount: string, type: string, options: string): string => `31 23 0:28 / ${mount} rw,relatime - ${type} ${type} rw,${options}`
+let ids = 100
+const line = (mount: string, type: string, options: string, parent = 23, id = ++ids): string =>
+  `${id} ${parent} 0:28 / ${mount} rw,relatime - ${type} ${type} rw,${options}`
 
 t.test('the mount table tells v1, v2 and hybrid machines apart', async (t) => {
   const v2 = parseCgroupMounts(line('/sys/fs/cgroup', 'cgroup2', 'nsdelegate'), () => ['cpu', 'memory'])
@@ -23,6 +25,18 @@ t.test('the mount table tells v1, v2 and hybrid machines apart', async (t) => {
   const both = [line('/cg/memory', 'cgroup', 'memory'), line('/cg/unified', 'cgroup2', '')].join('\n')
   t.equal(parseCgroupMounts(both, () => []).mode, 'hybrid')
   t.throws(() => parseCgroupMounts(line('/proc', 'proc', ''), () => []), /no cgroup file system is mounted/)
+})
+
+t.test('mounts that another one covers do not count', async (t) => {
+  const root = ['1 1 0:2 / / rw - rootfs rootfs rw', '23 1 254:0 / / rw - ext4 /dev/vda rw', '24 23 0:20 / /sys rw - sysfs sysfs rw']
+  const v1 = [line('/sys/fs/cgroup', 'tmpfs', '', 24, 25), line('/sys/fs/cgroup/memory', 'cgroup', 'memory', 25, 26)]
+  const layout = (...lines: string[]) => parseCgroupMounts([...root, ...v1, ...lines, ''].join('\n'), () => ['pids'])
+  t.equal(layout().mode, 'v1')
+  const v2 = { mode: 'v2', v1: {}, v2: { mount: '/sys/fs/cgroup' } }
+  t.match(layout(line('/sys/fs/cgroup', 'cgroup2', '', 25)), v2, 'at the same place')
+  t.match(layout('40 24 0:21 / /sys rw - sysfs sysfs rw', line('/sys/fs/cgroup', 'cgroup2', '', 40)), v2, 'above')
+  const again = [line('/sys/fs/cgroup', 'tmpfs', '', 40, 41), line('/sys/fs/cgroup/pids', 'cgroup', 'pids', 41, 42)]
+  t.same(layout('40 24 0:21 / /sys rw - sysfs sysfs rw', ...again).v1, { pids: '/sys/fs/cgroup/pids' }, 'and made anew')
 })
 
 t.test('paths stay beneath the root', async (t) => {

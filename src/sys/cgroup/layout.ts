@@ -34,15 +34,49 @@ export interface CgroupLayout {
 const unescapeMount = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
-/** Reads /proc/self/mountinfo (proc(5)). The first mount of a hierarchy wins; `controllersOf` tells what a v2 mount offers. */
+interface MountLine {
+  readonly id: string
+  readonly parent: string
+  readonly mount: string
+  readonly type: string
+  readonly superOptions: string
+}
+
+/** Whether a mount is what its path leads to: mountinfo also lists those beneath a later mount of the same place or of one above it. */
+function reachable(lines: readonly MountLine[]): (line: MountLine) => boolean {
+  const ids = new Set(lines.map(({ id }) => id))
+  const below = (parent: string, mount: string): string => `${parent} ${mount}`
+  // The root's own parent is not listed, or is itself.
+  const children = new Map(lines.map(({ id, parent, mount }) => [below(parent !== id && ids.has(parent) ? parent : '', mount), id]))
+  return ({ id, mount }) => {
+    let at = ''
+    const parts = mount.split('/').filter(Boolean)
+    for (let depth = 0; depth <= parts.length; depth++) {
+      const place = `/${parts.slice(0, depth).join('/')}`
+      for (let next = children.get(below(at, place)); next !== undefined; next = children.get(below(at, place))) at = next
+    }
+    return at === id
+  }
+}
+
+function parseLine(line: string): MountLine {
+  const [left = '', right = ''] = line.split(' - ')
+  const [id = '', parent = '', , , mount = ''] = left.split(' ')
+  const [type = '', , superOptions = ''] = right.split(' ')
+  return { id, parent, mount: unescapeMount(mount), type, superOptions }
+}
+
+/**
+ * Reads /proc/self/mountinfo (proc(5)). The first mount of a hierarchy that its path leads to wins; `controllersOf` tells what a
+ * v2 mount offers.
+ */
 export function parseCgroupMounts(mountinfo: string, controllersOf: (mount: string) => readonly string[]): CgroupLayout {
   const v1: Partial<Record<V1Controller, string>> = {}
   const named: Record<string, string> = {}
   let v2: CgroupLayout['v2']
-  for (const line of mountinfo.split('\n')) {
-    const [left = '', right = ''] = line.split(' - ')
-    const mount = unescapeMount(left.split(' ')[4] ?? '')
-    const [type, , superOptions = ''] = right.split(' ')
+  const lines = mountinfo.split('\n').map(parseLine)
+  const visible = reachable(lines)
+  for (const { mount, type, superOptions } of lines.filter((line) => line.type.startsWith('cgroup') && visible(line))) {
     if (type === 'cgroup2') v2 ??= { mount, controllers: controllersOf(mount) }
     if (type !== 'cgroup') continue
     for (const option of superOptions.split(',')) {
