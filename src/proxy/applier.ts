@@ -9,6 +9,8 @@ export interface Applier {
   intact(thorough: boolean): Promise<boolean>
   /** Calls back when somebody changes rules, us included: time to look whether ours are intact. Returns how to stop. */
   watch?(changed: () => void): () => void
+  /** Lets go of what it holds open towards the kernel. The rules stay. */
+  close?(): void
   /** Takes everything away. */
   remove(): Promise<void>
 }

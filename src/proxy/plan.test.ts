@@ -183,7 +183,7 @@ t.test('what changes when one Service changes, and whose UDP flows that disturbs
     disturbedUdp(gone).map(({ ip, endpoints }) => [ip, endpoints]),
     [['10.96.0.9', []]],
   )
-  t.same(planner.ruleset.frontends, [])
+  t.same(planner.frontends, [])
 })
 
 t.test('an address that two Services want goes to the older one, and to the younger when that one is gone', async (t) => {
@@ -191,7 +191,7 @@ t.test('an address that two Services want goes to the older one, and to the youn
   const at = (name: string, created: string): Service =>
     service(name, { clusterIP: `10.96.0.${name === 'old' ? 1 : 2}`, externalIPs: ['192.0.2.7'], ports: [{ port: 80 }] }, undefined, created)
   const planner = new Planner()
-  const holder = (): string | undefined => planner.ruleset.frontends.find(({ ip }) => ip === '192.0.2.7')?.service
+  const holder = (): string | undefined => planner.frontends.find(({ ip }) => ip === '192.0.2.7')?.service
   planner.update([['shop/new', at('new', '2026-05-01T00:00:00Z')]], input)
   t.equal(holder(), 'shop/new')
   const change = planner.update([['shop/old', at('old', '2026-01-01T00:00:00Z')]], input)

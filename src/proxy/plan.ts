@@ -1,8 +1,7 @@
 // From Services and EndpointSlices to what one node does about them. Pure.
-import { isIPv6 } from 'node:net'
 import type { EndpointSlice, Service, ServicePort } from '../api/index.js'
 import { distinctRanges, plainIp } from './cidr.js'
-import type { Endpoint, Family, Frontend, HealthCheck, Protocol } from './ruleset.js'
+import type { Endpoint, Family, Frontend, HealthCheck, Protocol, WhenEmpty } from './ruleset.js'
 
 export interface PlanInput {
   /** EndpointSlices of a Service. */
@@ -24,11 +23,12 @@ interface Candidate extends Endpoint {
   readonly ready: boolean
   readonly serving: boolean
   /** Nodes and zones that the endpoint is meant for; undefined: everybody. */
-  readonly forNodes?: readonly string[]
-  readonly forZones?: readonly string[]
+  readonly forNodes: readonly string[] | undefined
+  readonly forZones: readonly string[] | undefined
 }
 
-const familyOf = (ip: string): Family => (isIPv6(ip) ? 'IPv6' : 'IPv4')
+/** Of an address as `plainIp` gives it. */
+const familyOf = (ip: string): Family => (ip.includes(':') ? 'IPv6' : 'IPv4')
 const protocols = new Set(['TCP', 'UDP', 'SCTP'])
 
 /** Endpoints of one port of a Service, each address once, in a fixed order. */
@@ -55,8 +55,8 @@ function candidates(slices: readonly EndpointSlice[], port: ServicePort, family:
         local: on === nodeName,
         ready: ready || known?.ready === true,
         serving: serving || known?.serving === true,
-        ...(hints?.forNodes?.length ? { forNodes: hints.forNodes.map(({ name }) => name) } : {}),
-        ...(hints?.forZones?.length ? { forZones: hints.forZones.map(({ name }) => name) } : {}),
+        forNodes: hints?.forNodes?.length ? hints.forNodes.map(({ name }) => name) : undefined,
+        forZones: hints?.forZones?.length ? hints.forZones.map(({ name }) => name) : undefined,
       })
     }
   }
@@ -93,6 +93,27 @@ const isNotOurs = ({ metadata, spec }: Service): boolean =>
   metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined ||
   metadata.labels?.['service.kubernetes.io/headless'] !== undefined
 
+/** Where a Service is dialled from outside the cluster. */
+function externalAddresses(service: Service, port: ServicePort, family: Family): Pick<Frontend, 'kind' | 'ip' | 'port' | 'sourceRanges'>[] {
+  const { spec, status } = service
+  const ofFamily = (ip: string | undefined): string[] => {
+    const plain = plainIp(ip ?? '')
+    return plain !== undefined && familyOf(plain) === family ? [plain] : []
+  }
+  const ranges = spec?.loadBalancerSourceRanges ?? []
+  const sourceRanges =
+    ranges.length > 0 ? { sourceRanges: distinctRanges(ranges).filter((range) => range.includes(':') === (family === 'IPv6')) } : {}
+  const ingress = (spec?.type === 'LoadBalancer' && status?.loadBalancer?.ingress) || []
+  const hasNodePort = port.nodePort && (spec?.type === 'NodePort' || spec?.type === 'LoadBalancer')
+  return [
+    ...(spec?.externalIPs ?? []).flatMap(ofFamily).map((ip) => ({ kind: 'ExternalIP' as const, ip, port: port.port })),
+    ...ingress
+      .flatMap(({ ip, ipMode }) => (ipMode === 'Proxy' ? [] : ofFamily(ip)))
+      .map((ip) => ({ kind: 'LoadBalancer' as const, ip, port: port.port, ...sourceRanges })),
+    ...(hasNodePort ? [{ kind: 'NodePort' as const, port: port.nodePort as number }] : []),
+  ]
+}
+
 function frontendsOf(service: Service, input: PlanInput): Frontend[] {
   const { spec } = service
   if (!spec || isNotOurs(service)) return []
@@ -102,7 +123,7 @@ function frontendsOf(service: Service, input: PlanInput): Frontend[] {
   if (clusterIps.length === 0) return []
   const slices = input.slicesOf(service)
   const affinity =
-    spec.sessionAffinity === 'ClientIP' ? { affinitySeconds: spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800 } : {}
+    spec.sessionAffinity === 'ClientIP' ? { affinitySeconds: spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800 } : undefined
   const internalLocal = spec.internalTrafficPolicy === 'Local'
   const externalLocal = spec.externalTrafficPolicy === 'Local'
   const frontends: Frontend[] = []
@@ -116,34 +137,37 @@ function frontendsOf(service: Service, input: PlanInput): Frontend[] {
       const everywhere = endpointsOf(close(usable(all), input))
       const here = internalLocal || externalLocal ? endpointsOf(usable(all.filter((each) => each.local))) : []
       /** Refused when there is nobody; dropped when there is somebody elsewhere, so that a load balancer looks further. */
-      const policy = (local: boolean): Pick<Frontend, 'endpoints' | 'local' | 'whenEmpty'> =>
-        local
-          ? { endpoints: here, local, whenEmpty: everywhere.length > 0 ? 'drop' : 'reject' }
-          : { endpoints: everywhere, local, whenEmpty: 'reject' }
-      const common = { service: name, family, protocol, ...affinity }
-      for (const ip of clusterIps.filter((each) => familyOf(each) === family))
-        frontends.push({ ...common, ...policy(internalLocal), kind: 'ClusterIP', ip, port: port.port, masquerade: 'outside' })
-      const external = {
-        ...common,
-        ...policy(externalLocal),
-        ...(externalLocal ? { inside: everywhere } : {}),
-        masquerade: externalLocal ? ('never' as const) : ('always' as const),
+      const whenEmpty = (local: boolean): WhenEmpty => (local && everywhere.length > 0 ? 'drop' : 'reject')
+      // Written out, with spreads last and rare: there are ten thousand of them.
+      for (const ip of clusterIps) {
+        if (familyOf(ip) !== family) continue
+        frontends.push({
+          service: name,
+          kind: 'ClusterIP',
+          family,
+          protocol,
+          ip,
+          port: port.port,
+          endpoints: internalLocal ? here : everywhere,
+          local: internalLocal,
+          masquerade: 'outside',
+          whenEmpty: whenEmpty(internalLocal),
+          ...affinity,
+        })
       }
-      const ofFamily = (ip: string | undefined): string[] => {
-        const plain = plainIp(ip ?? '')
-        return plain !== undefined && familyOf(plain) === family ? [plain] : []
-      }
-      for (const ip of (spec.externalIPs ?? []).flatMap(ofFamily)) frontends.push({ ...external, kind: 'ExternalIP', ip, port: port.port })
-      const ranges = spec.loadBalancerSourceRanges ?? []
-      const sourceRanges =
-        ranges.length > 0 ? distinctRanges(ranges).filter((range) => range.includes(':') === (family === 'IPv6')) : undefined
-      for (const { ip: text, ipMode } of spec.type === 'LoadBalancer' ? (service.status?.loadBalancer?.ingress ?? []) : []) {
-        if (ipMode === 'Proxy') continue
-        for (const ip of ofFamily(text))
-          frontends.push({ ...external, kind: 'LoadBalancer', ip, port: port.port, ...(sourceRanges ? { sourceRanges } : {}) })
-      }
-      if (port.nodePort && (spec.type === 'NodePort' || spec.type === 'LoadBalancer'))
-        frontends.push({ ...external, kind: 'NodePort', port: port.nodePort })
+      for (const address of externalAddresses(service, port, family))
+        frontends.push({
+          ...address,
+          service: name,
+          family,
+          protocol,
+          endpoints: externalLocal ? here : everywhere,
+          local: externalLocal,
+          masquerade: externalLocal ? 'never' : 'always',
+          whenEmpty: whenEmpty(externalLocal),
+          ...(externalLocal ? { inside: everywhere } : {}),
+          ...affinity,
+        })
     }
   }
   return frontends

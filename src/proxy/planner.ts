@@ -13,11 +13,13 @@ interface Claim {
 const keyOf = ({ metadata }: Service): string => `${metadata.namespace}/${metadata.name}`
 const nothing: ServicePlan = { frontends: [], healthChecks: [] }
 
-export class Planner {
+/** Is the ruleset itself; put together when it is read, since most changes need only what `update` returns. */
+export class Planner implements Ruleset {
   private readonly plans = new Map<string, ServicePlan & { readonly age: string }>()
   /** By `frontendKey`, the oldest first. */
   private readonly claims = new Map<string, Claim[]>()
-  private known: Ruleset | undefined
+  /** By Service: there are few. */
+  private readonly checks = new Map<string, readonly HealthCheck[]>()
 
   /** Plans these Services anew; those without an object are gone. Returns what that changes in the ruleset. */
   update(services: Iterable<readonly [key: string, service: Service | undefined]>, input: PlanInput): RulesetChange {
@@ -49,8 +51,9 @@ export class Planner {
       }
       if (service) this.plans.set(key, { ...plan, age })
       else this.plans.delete(key)
+      if (plan.healthChecks.length > 0) this.checks.set(key, plan.healthChecks)
+      else this.checks.delete(key)
     }
-    this.known = undefined
     return this.difference(before)
   }
 
@@ -69,25 +72,21 @@ export class Planner {
   }
 
   get healthChecks(): readonly HealthCheck[] {
-    return [...this.plans.values()].flatMap(({ healthChecks }) => healthChecks)
+    return [...this.checks.values()].flat()
   }
 
-  /** Everything, in a fixed order. */
-  get ruleset(): Ruleset {
-    this.known ??= {
-      frontends: [...this.claims].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, [first]]) => (first as Claim).frontend),
-      healthChecks: this.healthChecks,
-    }
-    return this.known
+  get frontends(): readonly Frontend[] {
+    return Array.from(this.claims.values(), ([first]) => (first as Claim).frontend)
   }
 }
 
-/** The whole ruleset at once. */
+/** The whole ruleset at once, in a fixed order. */
 export function planRuleset({ services, ...input }: PlanInput & { readonly services: readonly Service[] }): Ruleset {
   const planner = new Planner()
   planner.update(
     services.map((service) => [keyOf(service), service] as const),
     input,
   )
-  return planner.ruleset
+  const sorted = planner.frontends.map((frontend) => [frontendKey(frontend), frontend] as const).sort(([a], [b]) => (a < b ? -1 : 1))
+  return { frontends: sorted.map(([, frontend]) => frontend), healthChecks: planner.healthChecks }
 }

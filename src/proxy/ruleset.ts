@@ -46,7 +46,7 @@ export interface HealthCheck {
 }
 
 export interface Ruleset {
-  /** Sorted by `frontendKey`; no two share one. */
+  /** No two share a `frontendKey`. */
   readonly frontends: readonly Frontend[]
   readonly healthChecks: readonly HealthCheck[]
 }

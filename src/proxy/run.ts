@@ -99,11 +99,11 @@ export async function runProxy(options: ProxyOptions, signal: AbortSignal): Prom
     )
     for (const key of keys) if (!services.get(key)) planned.delete(key)
     const unchanged = change.added.length + change.removed.length + change.changed.length === 0
-    if (!inForce) await applier.apply(planner.ruleset)
-    else if (!unchanged) await applier.apply(planner.ruleset, change)
+    if (!inForce) await applier.apply(planner)
+    else if (!unchanged) await applier.apply(planner, change)
     checks.update(planner.healthChecks)
     // After the rules: a packet in between would make the old entry again.
-    const disturbed = inForce ? disturbedUdp(change) : planner.ruleset.frontends.filter(({ protocol }) => protocol === 'UDP')
+    const disturbed = inForce ? disturbedUdp(change) : planner.frontends.filter(({ protocol }) => protocol === 'UDP')
     inForce = true
     if (disturbed.length > 0) options.forgetUdp?.(disturbed)
     status?.applied(clock.monotonic() - startedAt)
@@ -155,4 +155,5 @@ export async function runProxy(options: ProxyOptions, signal: AbortSignal): Prom
   for (const stop of unsubscribe) stop?.()
   looking?.cancel()
   checks.close()
+  applier.close?.()
 }

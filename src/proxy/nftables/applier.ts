@@ -1,5 +1,5 @@
 // Puts the ruleset into the kernel through netlink: whole the first time, then what changed.
-import { dropTable, type Nftables, type NftChange, watchNftables, withNftables } from '../../sys/index.js'
+import { dropTable, Nftables, type NftChange, watchNftables } from '../../sys/index.js'
 import type { Applier } from '../applier.js'
 import type { Endpoint, Family, Frontend, Ruleset, RulesetChange } from '../ruleset.js'
 import { type Layout, layoutOf, skeleton } from './layout.js'
@@ -32,6 +32,23 @@ export function nftablesApplier({ clusterCidrs, namespace }: NftablesOptions): A
   const held = new Map<Family, Held>()
   /** Generation of the kernel's rules in which ours were whole; undefined when somebody else's transaction came in between. */
   let generation: number | undefined
+
+  /** Kept open: the kernel lets a socket of nftables go only after all processors have forgotten the last transaction. */
+  let connection: Nftables | undefined
+  const close = (): void => {
+    connection?.close()
+    connection = undefined
+  }
+  function connected<T>(work: (nft: Nftables) => T): T {
+    connection ??= new Nftables({ namespace })
+    try {
+      return work(connection)
+    } catch (error) {
+      // Answers to what failed may still come: nobody must take them for others.
+      close()
+      throw error
+    }
+  }
 
   /** One transaction of ours. */
   function commit(nft: Nftables, { sizes }: Pick<Held, 'sizes'>, changes: readonly NftChange[]): void {
@@ -82,12 +99,12 @@ export function nftablesApplier({ clusterCidrs, namespace }: NftablesOptions): A
   return {
     name: 'nftables',
     async apply(ruleset, change) {
-      withNftables(namespace, (nft) => {
+      connected((nft) => {
         if (!change) generation = nft.generation()
         for (const family of ['IPv4', 'IPv6'] as const) {
           const state = held.get(family)
           if (!change || !state) {
-            rebuild(nft, ruleset, family)
+            if (!change || change.added.some((frontend) => frontend.family === family)) rebuild(nft, ruleset, family)
             continue
           }
           commit(nft, state, nftablesChange(state, change, clusterCidrs))
@@ -97,7 +114,7 @@ export function nftablesApplier({ clusterCidrs, namespace }: NftablesOptions): A
       })
     },
     async intact(thorough) {
-      return withNftables(namespace, (nft) => {
+      return connected((nft) => {
         const now = nft.generation()
         if (now === generation) return true
         if (![...held.values()].every((state) => isWhole(nft, state, thorough))) return false
@@ -106,13 +123,15 @@ export function nftablesApplier({ clusterCidrs, namespace }: NftablesOptions): A
       })
     },
     watch: (changed) => watchNftables(changed, { namespace }),
+    close,
     async remove() {
-      withNftables(namespace, (nft) => {
+      connected((nft) => {
         for (const family of ['IPv4', 'IPv6'] as const) {
           const { table } = layoutOf(family)
           if (nft.hasTable(table)) nft.apply(dropTable(table))
         }
       })
+      close()
       held.clear()
       generation = undefined
     },

@@ -9,10 +9,9 @@ import {
   type NftField,
   type NftSet,
   type NftStatement,
-  type NftVerdict,
   renewTable,
 } from '../../sys/index.js'
-import type { Endpoint, Family, Frontend, Ruleset, RulesetChange } from '../ruleset.js'
+import type { Family, Frontend, Ruleset, RulesetChange } from '../ruleset.js'
 import { chain, type Layout, layoutOf, ofFamily, rule, skeleton } from './layout.js'
 
 const isNodePort = (frontend: Frontend): boolean => frontend.ip === undefined
@@ -79,44 +78,42 @@ interface Elements {
   readonly elements: readonly NftElement[]
 }
 
-/** The elements that make up one frontend. */
-function elementsOf(layout: Layout, frontend: Frontend): Elements[] {
+/** Adds the elements that make up one frontend. */
+function addElements(
+  layout: Layout,
+  frontend: Frontend,
+  add: (set: NftSet, key: NftElement['key'], data?: NftElement['data']) => void,
+): void {
+  const { endpoints, inside, sourceRanges } = frontend
   const dialled = frontend.ip === undefined ? [protocol(frontend), frontend.port] : [frontend.ip, protocol(frontend), frontend.port]
   const empty = isNodePort(frontend) ? layout.emptyNodePorts : layout.empty
-  const check = (data: NftVerdict): Elements => ({ set: empty, elements: [{ key: dialled, data }] })
-  if (!isServed(frontend)) return [check(frontend.whenEmpty === 'drop' ? 'drop' : { goto: 'refuse' })]
+  if (!isServed(frontend)) {
+    add(empty, dialled, frontend.whenEmpty === 'drop' ? 'drop' : { goto: 'refuse' })
+    return
+  }
+  const slots = isNodePort(frontend) ? layout.nodePortEndpoints : layout.endpoints
+  for (const [slot, { ip, port }] of endpoints.entries()) add(slots, [...dialled, slot], [ip, port])
+  for (const [slot, { ip, port }] of (inside ?? []).entries()) add(slots, [...dialled, INSIDE + slot], [ip, port])
+  add(isNodePort(frontend) ? layout.nodePorts : layout.services, dialled, { goto: shapeOf(frontend) })
   /** Nobody is here for clients from outside, somebody elsewhere for those inside. */
-  const onlyInside = frontend.endpoints.length === 0
-  const slots = (endpoints: readonly Endpoint[], offset: number): NftElement[] =>
-    endpoints.map(({ ip, port }, slot) => ({ key: [...dialled, offset + slot], data: [ip, port] }))
-  return [
-    {
-      set: isNodePort(frontend) ? layout.nodePortEndpoints : layout.endpoints,
-      elements: [...slots(frontend.endpoints, 0), ...slots(frontend.inside ?? [], INSIDE)],
-    },
-    { set: isNodePort(frontend) ? layout.nodePorts : layout.services, elements: [{ key: dialled, data: { goto: shapeOf(frontend) } }] },
-    ...(frontend.sourceRanges
-      ? [
-          { set: layout.allowed, elements: frontend.sourceRanges.map((range) => ({ key: [...dialled, range] })) },
-          check({ goto: onlyInside ? 'check-ranges-inside' : 'check-ranges' }),
-        ]
-      : onlyInside
-        ? [check({ goto: 'only-inside' })]
-        : []),
-  ]
+  const onlyInside = endpoints.length === 0
+  for (const range of sourceRanges ?? []) add(layout.allowed, [...dialled, range])
+  if (sourceRanges) add(empty, dialled, { goto: onlyInside ? 'check-ranges-inside' : 'check-ranges' })
+  else if (onlyInside) add(empty, dialled, { goto: 'only-inside' })
 }
 
 /** Elements of many frontends, set by set: one message then carries many. */
 function gather(layout: Layout, frontends: readonly Frontend[]): Elements[] {
   const bySet = new Map<NftSet, NftElement[]>()
   for (const frontend of frontends) {
-    for (const { set, elements } of elementsOf(layout, frontend)) {
+    addElements(layout, frontend, (set, key, data) => {
+      const element: NftElement = data === undefined ? { key } : { key, data }
       const known = bySet.get(set)
-      if (known) known.push(...elements)
-      else bySet.set(set, [...elements])
-    }
+      if (known) known.push(element)
+      else bySet.set(set, [element])
+    })
   }
-  return [...bySet].map(([set, elements]) => ({ set, elements }))
+  return Array.from(bySet, ([set, elements]) => ({ set, elements }))
 }
 
 /** Endpoints of this node with themselves: the source must be hidden when a pod is led to itself. */

@@ -134,6 +134,16 @@ export class MessageWriter {
     return this
   }
 
+  /** Makes room for the value of an attribute, to be written at the returned place of `target`. */
+  room(type: number, length: number): number {
+    return this.attribute(type, length)
+  }
+
+  /** Moves when it grows: take it after making room. */
+  get target(): Buffer {
+    return this.buffer
+  }
+
   nest(type: number, fill: (writer: this) => void): this {
     const at = this.openNest(type)
     fill(this)

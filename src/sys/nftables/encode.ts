@@ -1,7 +1,7 @@
 // Changes as messages of one batch (linux/netfilter/nfnetlink.h, nf_tables.h).
 import { type MessageWriter, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.js'
 import { writeExpressions, writeVerdict } from './compile.js'
-import { behind, bounds, encodeValues, lengthOf, TYPES, typeId } from './types.js'
+import { behind, bounds, encodeValues, lengthOf, TYPES, typeId, writeValues } from './types.js'
 import type { NftChain, NftChange, NftElement, NftFamily, NftRule, NftSet, NftTable, NftType, NftVerdict } from './vocabulary.js'
 
 const SUBSYSTEM = 10 << 8
@@ -131,7 +131,7 @@ function writeElement(w: MessageWriter, set: NftSet, element: NftElement): void 
     throw new Error(`nftables: a key of ${element.key.length} values for set ${set.name} of ${set.key.join(' . ')}`)
   if (!set.interval) {
     const at = w.openNest(1)
-    writeKey(w, 1, encodeValues(set.key, element.key as readonly (string | number)[]))
+    writeConcatenation(w, 1, set.key, element.key as readonly (string | number)[])
     writeRest(w, set, element)
     w.closeNest(at)
     return
@@ -166,10 +166,19 @@ function writeKey(w: MessageWriter, attribute: number, bytes: Buffer): void {
   w.closeNest(at)
 }
 
+/** Into its place at once: there may be tens of thousands. */
+function writeConcatenation(w: MessageWriter, attribute: number, types: readonly NftType[], values: readonly (string | number)[]): void {
+  const at = w.openNest(attribute)
+  const length = lengthOf(types)
+  const place = w.room(1, length)
+  writeValues(w.target.fill(0, place, place + length), place, types, values)
+  w.closeNest(at)
+}
+
 function writeRest(w: MessageWriter, set: NftSet, element: NftElement): void {
   if (element.data !== undefined) {
     if (set.data === 'verdict') writeVerdict(w, 2, element.data as NftVerdict)
-    else if (set.data && Array.isArray(element.data)) writeKey(w, 2, encodeValues(set.data, element.data as readonly (string | number)[]))
+    else if (set.data && Array.isArray(element.data)) writeConcatenation(w, 2, set.data, element.data as readonly (string | number)[])
     else throw new Error(`nftables: an element of ${set.name} has data that does not fit`)
   }
   if (element.timeoutMs !== undefined) w.be64(4, element.timeoutMs)

@@ -97,15 +97,20 @@ export function readValue(bytes: Buffer, at: number, type: NftType): string | nu
   }
 }
 
-/** Values of a concatenation in one piece. */
-export function encodeValues(types: readonly NftType[], values: readonly (string | number)[]): Buffer {
+/** Values of a concatenation in one piece, over `lengthOf(types)` zeroes. */
+export function writeValues(into: Buffer, start: number, types: readonly NftType[], values: readonly (string | number)[]): void {
   if (types.length !== values.length) throw new Error(`nftables: ${values.length} values for the types ${types.join(' . ')}`)
-  const bytes = Buffer.alloc(lengthOf(types))
-  let at = 0
-  for (const [i, type] of types.entries()) {
-    writeValue(bytes, at, type, values[i] as string | number)
+  let at = start
+  for (let i = 0; i < types.length; i++) {
+    const type = types[i] as NftType
+    writeValue(into, at, type, values[i] as string | number)
     at += padded(TYPES[type].length)
   }
+}
+
+export function encodeValues(types: readonly NftType[], values: readonly (string | number)[]): Buffer {
+  const bytes = Buffer.alloc(lengthOf(types))
+  writeValues(bytes, 0, types, values)
   return bytes
 }
 
