@@ -1,5 +1,4 @@
 // The wire format of DNS messages (RFC 1035 section 4, RFC 6891): strict when reading, compressing when writing.
-import { isIPv4 } from 'node:net'
 import { ByteReader, ByteWriter } from '../lib/index.js'
 import { type DnsRecord, type Edns, type Query, type Question, RCODES, type Rcode, type RecordData, type Reply, TYPES } from './types.js'
 
@@ -17,19 +16,21 @@ const MAX_NAME = 255
 const HEADER = 12
 
 /** Bytes that stand for themselves in the text of a name. */
-const isPlain = (byte: number): boolean => byte > 0x20 && byte < 0x7f && byte !== 0x2e && byte !== 0x5c
+const DOT = 0x2e
+const isPlain = (byte: number): boolean => byte > 0x20 && byte < 0x7f && byte !== DOT && byte !== 0x5c
 
-function labelText(bytes: Buffer, from: number, to: number): string {
-  let plain = true
-  for (let i = from; i < to && plain; i++) plain = isPlain(bytes[i] as number)
-  if (plain) return bytes.toString('latin1', from, to)
-  let text = ''
-  for (const byte of bytes.subarray(from, to)) {
-    if (byte === 0x2e || byte === 0x5c) text += `\\${String.fromCharCode(byte)}`
-    else if (isPlain(byte)) text += String.fromCharCode(byte)
-    else text += `\\${String(byte).padStart(3, '0')}`
+/** Where the text of a name is put together: the longest one with every byte escaped, and its dots. */
+const nameText = Buffer.alloc(4 * MAX_NAME + 128)
+
+/** Appends a label's bytes as text; returns where the text ends. */
+function labelText(bytes: Buffer, from: number, to: number, start: number): number {
+  let end = start
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i] as number
+    if (isPlain(byte)) nameText[end++] = byte
+    else end += nameText.write(byte === DOT || byte === 0x5c ? `\\${String.fromCharCode(byte)}` : `\\${String(byte).padStart(3, '0')}`, end)
   }
-  return text
+  return end
 }
 
 /** The labels of a name as bytes; throws RangeError for one that cannot be written. */
@@ -82,7 +83,7 @@ function suffixes(question: string): Map<string, number> {
 
 /** Follows compression pointers backwards only, so that a loop cannot be. */
 function readName(reader: ByteReader): string {
-  let text: string | undefined
+  let text = 0
   let length = 1
   let at = reader.offset
   let lowest = at
@@ -107,12 +108,12 @@ function readName(reader: ByteReader): string {
     if (at + 1 + size > reader.bytes.length) throw new RangeError('name is cut short')
     length += size + 1
     if (length > MAX_NAME) throw new RangeError('name is too long')
-    const label = labelText(reader.bytes, at + 1, at + 1 + size)
-    text = text === undefined ? label : `${text}.${label}`
+    if (text > 0) nameText[text++] = DOT
+    text = labelText(reader.bytes, at + 1, at + 1 + size, text)
     at += size + 1
   }
   reader.offset = end
-  return text ?? ''
+  return nameText.toString('latin1', 0, text)
 }
 
 const ipv6Text = (bytes: Uint8Array): string =>
@@ -120,9 +121,8 @@ const ipv6Text = (bytes: Uint8Array): string =>
     `http://[${Array.from({ length: 8 }, (_, i) => (((bytes[i * 2] ?? 0) << 8) | (bytes[i * 2 + 1] ?? 0)).toString(16)).join(':')}]`,
   ).hostname.slice(1, -1)
 
-/** Four or sixteen bytes of an address that is known to be one. */
-export function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number))
+/** The bytes of an IPv6 address that is known to be one. */
+function addressBytes(address: string): Buffer {
   const plain = new URL(`http://[${address}]`).hostname.slice(1, -1)
   const [head = '', tail] = plain.split('::')
   const left = head === '' ? [] : head.split(':')
@@ -256,7 +256,7 @@ class MessageWriter {
   name(name: string): void {
     if (this.question === undefined) {
       this.question = name
-      this.write(name, undefined)
+      this.whole(name)
     } else if (name === this.question && name !== '') this.out.u16(0xc000 | HEADER)
     else {
       this.seen ??= suffixes(this.question)
@@ -264,17 +264,37 @@ class MessageWriter {
     }
   }
 
-  private write(name: string, seen: Map<string, number> | undefined): void {
+  /** Without pointers. */
+  private whole(name: string): void {
+    const plain = name !== '' && name.length < MAX_NAME - 1 && !name.includes('\\') && !name.endsWith('.')
+    if (!plain) {
+      for (const label of labelsOf(name)) this.out.u8(label.length).raw(label)
+      this.out.u8(0)
+      return
+    }
+    // The text in one piece; then the dots become lengths.
+    const start = this.out.length
+    this.out.u8(0).latin1(name).u8(0)
+    let label = 0
+    for (let i = 0; i <= name.length; i++) {
+      if (i < name.length && name.charCodeAt(i) !== DOT) continue
+      if (i === label || i - label > 63) throw new RangeError(`not a domain name: ${name}`)
+      this.out.patchU8(start + label, i - label)
+      label = i + 1
+    }
+  }
+
+  private write(name: string, seen: Map<string, number>): void {
     const labels = labelsOf(name)
-    const texts = seen && labels.map((label) => label.toString('latin1'))
+    const texts = labels.map((label) => label.toString('latin1'))
     for (const [i, label] of labels.entries()) {
-      const rest = texts?.slice(i).join('\0') ?? ''
-      const known = seen?.get(rest)
+      const rest = texts.slice(i).join('\0')
+      const known = seen.get(rest)
       if (known !== undefined) {
         this.out.u16(0xc000 | known)
         return
       }
-      if (this.out.length < 0x4000) seen?.set(rest, this.out.length)
+      if (this.out.length < 0x4000) seen.set(rest, this.out.length)
       this.out.u8(label.length).raw(label)
     }
     this.out.u8(0)
@@ -295,6 +315,8 @@ class MessageWriter {
   private data(data: RecordData): void {
     switch (data.type) {
       case 'A':
+        for (const part of data.address.split('.')) this.out.u8(Number(part))
+        return
       case 'AAAA':
         this.out.raw(addressBytes(data.address))
         return
@@ -310,8 +332,7 @@ class MessageWriter {
       case 'SRV': {
         // RFC 2782: the target is not compressed.
         this.out.u16(data.priority).u16(data.weight).u16(data.port)
-        for (const label of labelsOf(data.target)) this.out.u8(label.length).raw(label)
-        this.out.u8(0)
+        this.whole(data.target)
         return
       }
       case 'TXT':

@@ -113,11 +113,21 @@ function serveConnection(socket: Socket, options: DnsServerOptions): void {
   })
 }
 
+/** A client that cannot be reached asks again. */
+const unheard = (): void => {}
+
 async function listenUdp(address: string, options: DnsServerOptions): Promise<UdpSocket> {
-  const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', reuseAddr: false, ipv6Only: isIPv6(address) })
+  const family = isIPv6(address) ? 6 : 4
+  const socket = createSocket({
+    type: `udp${family}`,
+    reuseAddr: false,
+    ipv6Only: family === 6,
+    // Answers go to addresses only: there is nothing to look up, nor to wait for.
+    lookup: (host, _options, found) => found(null, host, family),
+  })
   socket.on('message', (bytes, from) => {
     void answer(bytes, from.address, 'udp', options.resolve).then(
-      (reply) => reply && socket.send(reply, from.port, from.address, () => {}),
+      (reply) => reply && socket.send(reply, from.port, from.address, unheard),
       (error: unknown) => options.log.error('answer over udp failed', { err: asError(error) }),
     )
   })

@@ -7,7 +7,7 @@ export class ByteReader {
   offset = 0
 
   constructor(bytes: Uint8Array, options: { littleEndian?: boolean } = {}) {
-    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.littleEndian = options.littleEndian ?? false
   }
 
@@ -64,7 +64,8 @@ export class ByteWriter {
 
   constructor(options: { littleEndian?: boolean; capacity?: number } = {}) {
     this.littleEndian = options.littleEndian ?? false
-    this.buffer = Buffer.alloc(options.capacity ?? 256)
+    // What is handed out was written over: nobody sees what was there before.
+    this.buffer = Buffer.allocUnsafe(options.capacity ?? 256)
   }
 
   get length(): number {
@@ -74,7 +75,7 @@ export class ByteWriter {
   private reserve(length: number): number {
     const at = this.used
     if (at + length > this.buffer.length) {
-      const grown = Buffer.alloc(Math.max(this.buffer.length * 2, at + length))
+      const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, at + length))
       this.buffer.copy(grown, 0, 0, at)
       this.buffer = grown
     }
@@ -117,13 +118,25 @@ export class ByteWriter {
     return this
   }
 
+  /** One byte a character. */
+  latin1(text: string): this {
+    const at = this.reserve(text.length)
+    this.buffer.write(text, at, 'latin1')
+    return this
+  }
+
   /** Zeroes until the length is a multiple of `alignment`. */
   align(alignment: number): this {
-    this.reserve((alignment - (this.used % alignment)) % alignment)
+    const at = this.reserve((alignment - (this.used % alignment)) % alignment)
+    this.buffer.fill(0, at, this.used)
     return this
   }
 
   /** Writes over what is already there, for lengths known late. */
+  patchU8(at: number, value: number): void {
+    this.buffer.writeUInt8(value, at)
+  }
+
   patchU16(at: number, value: number): void {
     if (this.littleEndian) this.buffer.writeUInt16LE(value, at)
     else this.buffer.writeUInt16BE(value, at)

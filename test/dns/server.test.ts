@@ -217,7 +217,18 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), 'knarr-dns-'))
     t.teardown(() => rmSync(folder, { recursive: true }))
     writeFileSync(join(folder, 'lookup.c'), lookup)
-    writeFileSync(join(folder, 'resolv.conf'), 'nameserver 127.0.0.1\nsearch test\n')
+    // As in a pod with much below its name: the short name is found in the last of eight domains, the long one as it is after all of them.
+    const search = [
+      'shop.svc.cluster.local',
+      'svc.cluster.local',
+      'cluster.local',
+      'a.example',
+      'b.example',
+      'c.example',
+      'd.example',
+      'test',
+    ]
+    writeFileSync(join(folder, 'resolv.conf'), `nameserver 127.0.0.1\nsearch ${search.join(' ')}\noptions ndots:5\n`)
     writeFileSync(join(folder, 'nsswitch.conf'), 'hosts: dns\n')
     // In a network namespace of its own the server may have port 53; libc knows no other.
     const server = join(import.meta.dirname, 'standalone-server.js')
