@@ -17,13 +17,13 @@ export function chooseApplier(
   return { applier: chosen === 'nftables' ? nftablesApplier({ clusterCidrs }) : iptablesApplier({ clusterCidrs }), forgetUdp }
 }
 
-/** nftables where the kernel has them, else iptables where the programs are, else relays of our own. */
+/** nftables where the kernel has them, else iptables where program and kernel do, else relays of our own. */
 function best(): Exclude<ProxyMode, 'auto'> {
   try {
     withNftables(undefined, (nft) => nft.tables())
     return 'nftables'
   } catch {
-    return spawnSync('iptables-restore', ['--version']).status === 0 ? 'iptables' : 'userspace'
+    return spawnSync('iptables-save', ['-t', 'nat']).status === 0 ? 'iptables' : 'userspace'
   }
 }
 
