@@ -1,6 +1,7 @@
 // Services and DNS: 10,000 Services into the kernel, one change among them, connections and throughput through a cluster IP, DNS answers.
 // Needs root and gcc. Peers, measured in the same run when installed: our iptables applier, kube-proxy's nftables layout through nft(8),
-// iperf3 directly, Debian's unbound and dnsmasq. KNARR_BENCH_FULL=1 loads kube-proxy's layout with all 10,000 Services, a minute's work.
+// iperf3 directly, Debian's unbound and dnsmasq. Loading kube-proxy's layout is quadratic, so it gets 2,000 Services;
+// KNARR_BENCH_FULL=1 gives it all 10,000, a minute's work.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +21,7 @@ if (process.getuid?.() !== 0) {
   process.exit(0)
 }
 const SERVICES = 10_000
-const PEER_SERVICES = process.env.KNARR_BENCH_FULL ? SERVICES : 3000
+const PEER_SERVICES = process.env.KNARR_BENCH_FULL ? SERVICES : 2000
 const CIDRS = ['10.244.0.0/16']
 const REAL = '10.244.9.2'
 const folder = mkdtempSync(join(tmpdir(), 'knarr-bench-'))
@@ -218,7 +219,7 @@ async function rules(): Promise<readonly Loaded[]> {
       took.push(await timed(() => inside(space.client, 'nft', '-f', script)))
     }
     rows.push([
-      `kube-proxy's nft layout, 2 endpoints, ${PEER_SERVICES} Services`,
+      `kube-proxy's nft layout (quadratic), 2 endpoints, ${PEER_SERVICES} Services only`,
       load,
       median(took),
       quantile(took, 0.99),
@@ -261,12 +262,12 @@ async function connections(wire: string, all: readonly Loaded[]): Promise<void> 
       ])
     if (name !== 'nftables') continue
     flat = `first ${of('first', 'p50').toFixed(1)} µs, last ${of('last', 'p50').toFixed(1)} µs`
-    isFlat = Math.abs(of('last', 'p50') - of('first', 'p50')) < 0.1 * of('first', 'p50')
+    isFlat = of('last', 'p50') <= 1.1 * of('first', 'p50')
   }
   printTable(['connections, one after the other', 'connect p50 µs', 'p99', 'per second'], rows)
   printAim({
     name: 'connect latency does not depend on the number of Services',
-    wanted: 'last within 10 % of first',
+    wanted: 'last at most 1.1 times first',
     measured: flat,
     met: isFlat,
   })
