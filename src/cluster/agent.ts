@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly staticPodPath: string
   /** Socket of somebody else's CRI runtime; '' for our own. */
   readonly runtimeEndpoint: string
+  /** Most bytes that one layer of an image may unpack to; undefined for the image store's own. */
+  readonly imageLayerLimit: number | undefined
   /** How long pods may take when the machine goes down, and how much of it is for critical ones. */
   readonly shutdownGraceSeconds: number
   readonly shutdownGraceSecondsCritical: number
@@ -51,9 +53,9 @@ interface NodeRuntime {
 }
 
 /** Our own runtime, images and pod networking in this process. */
-async function ownRuntime({ clock, random, log }: ProcessContext): Promise<NodeRuntime> {
+async function ownRuntime(layerLimit: number | undefined, { clock, random, log }: ProcessContext): Promise<NodeRuntime> {
   const runtime = createRuntime({ root: join(paths.run, 'runtime'), clock, restrictOomScoreAdj: true })
-  const images = createImageStore({ root: paths.images, clock, random })
+  const images = createImageStore({ root: paths.images, clock, random, limits: layerLimit === undefined ? {} : { bytes: layerLimit } })
   // Before there is a node that the add-on could be scheduled to.
   await ensurePodNetworkImage(images)
   const cni = createCni({ confDir: paths.cniConf, binDirs: [paths.cniBin, '/usr/lib/cni'], cacheDir: paths.cniCache, clock })
@@ -123,7 +125,7 @@ export async function runAgent(
   const client = createClient(transport.handler, { userAgent: 'kubelet' })
 
   const { cri, close: closeRuntime } = await (options.runtimeEndpoint === ''
-    ? ownRuntime(context)
+    ? ownRuntime(options.imageLayerLimit, context)
     : foreignRuntime(options.runtimeEndpoint, context))
   const kubelet = createKubelet({
     client,

@@ -1,6 +1,6 @@
 // `knarr cri`: the CRI of this machine on a unix socket, for kubelets that are not ours and for crictl.
 import { createCni } from '../cni/index.js'
-import { createImageStore } from '../image/index.js'
+import { createImageStore, defaultLimits } from '../image/index.js'
 import {
   type Command,
   type CommandIo,
@@ -26,6 +26,12 @@ const flags = {
   'run-dir': { type: 'string', default: '/run/knarr/cri', value: 'DIR', help: 'Where running pods have their files' },
   'runtime-root': { type: 'string', default: '/run/knarr/runtime', value: 'DIR', help: 'Where the runtime keeps its state' },
   'image-root': { type: 'string', default: '/var/lib/knarr/images', value: 'DIR', help: 'The image store' },
+  'image-layer-limit': {
+    type: 'number',
+    default: defaultLimits.bytes,
+    value: 'BYTES',
+    help: 'Most bytes that one layer may unpack to',
+  },
   'cni-conf-dir': { type: 'string', default: '/etc/cni/net.d', value: 'DIR', help: 'Network configurations' },
   'cni-bin-dir': { type: 'list', default: ['/opt/cni/bin', '/usr/lib/cni'], value: 'DIR', help: 'Network plugins that are not built in' },
   'cni-cache-dir': { type: 'string', default: '/var/lib/cni', value: 'DIR', help: 'Results of network plugins' },
@@ -64,7 +70,7 @@ export const cri: Command = {
     }
     const log = lineLog(io)
     const runtime = createRuntime({ root: given['runtime-root'], restrictOomScoreAdj: true })
-    const images = createImageStore({ root: given['image-root'] })
+    const images = createImageStore({ root: given['image-root'], limits: { bytes: given['image-layer-limit'] } })
     const running = await createCri({
       root: given.root,
       runDir: given['run-dir'],

@@ -115,6 +115,8 @@ export interface Authorizer {
   /** After a 401: what to send now. Throws AccessRefused when there is nothing more to try. */
   answer(options: {
     readonly host: string
+    /** The host stands in for another, and has credentials of its own. */
+    readonly mirror: boolean
     readonly header: string | undefined
     readonly scopes: readonly string[]
     readonly sent: string | undefined
@@ -124,7 +126,11 @@ export interface Authorizer {
 }
 
 /** Remembers tokens until they end, so that a pull asks its token server once. */
-export function authorizer(transport: Transport, clock: Clock, credentials: () => Promise<Credentials | undefined>): Authorizer {
+export function authorizer(
+  transport: Transport,
+  clock: Clock,
+  credentials: (mirror: string | undefined) => Promise<Credentials | undefined>,
+): Authorizer {
   const tokens = new Map<string, Token>()
   const inFlight = new Map<string, Promise<Token>>()
   const keyOf = (host: string, scopes: readonly string[]): string => `${host} ${scopes.join(' ')}`
@@ -133,8 +139,8 @@ export function authorizer(transport: Transport, clock: Clock, credentials: () =
       const token = tokens.get(keyOf(host, scopes))
       return token && token.until > clock.now() ? token.header : undefined
     },
-    async answer({ host, header, scopes, sent, tls, signal }) {
-      const mine = await credentials()
+    async answer({ host, mirror, header, scopes, sent, tls, signal }) {
+      const mine = await credentials(mirror ? host : undefined)
       const key = keyOf(host, scopes)
       const keep = (token: Token): string => {
         tokens.set(key, token)

@@ -2,11 +2,12 @@
 import { setFlagsFromString } from 'node:v8'
 import { type Command, type CommandIo, describeFlags, type FlagSpecs, parseFlags, systemClock, UsageError } from '../lib/index.js'
 import { formatBytes, formatHistory, formatImages, formatInspect, toJson } from './command-print.js'
-import { progressView } from './command-progress.js'
+import { type ProgressWords, progressView } from './command-progress.js'
 import { parsePlatform } from './platform.js'
 import { familiarName } from './reference.js'
 import { createImageStore, type ImageStoreOptions } from './store.js'
 import type { ArchiveFormat, ImageStore, RegistryAuth } from './types.js'
+import { defaultLimits } from './unpack.js'
 
 const common = {
   root: { type: 'string', default: '/var/lib/knarr/images', value: 'PATH', help: 'where images are kept' },
@@ -44,6 +45,12 @@ function registriesOf(flags: Partial<RegistryFlags>, io: CommandIo): NonNullable
   }
 }
 
+/** Only the commands that unpack something have the flag. */
+function limitsOf(flags: { readonly 'layer-limit'?: unknown }): NonNullable<ImageStoreOptions['limits']> {
+  const bytes = flags['layer-limit']
+  return typeof bytes === 'number' ? { bytes } : {}
+}
+
 function authOf(creds: string | undefined): { readonly auth?: RegistryAuth } {
   if (creds === undefined) return {}
   const colon = creds.indexOf(':')
@@ -66,7 +73,12 @@ function define<S extends FlagSpecs>(definition: Definition<S>): SubCommand {
       if (args.length < least || args.length > most) throw new UsageError(`usage: knarr image ${definition.usage}`)
       // Timers of the clock do not keep a process alive, and between two tries there may be nothing else.
       const alive = setInterval(() => {}, 2 ** 30)
-      const store = createImageStore({ root: String(flags.root), flush: false, registries: registriesOf(flags as never, io) })
+      const store = createImageStore({
+        root: String(flags.root),
+        flush: false,
+        limits: limitsOf(flags as never),
+        registries: registriesOf(flags as never, io),
+      })
       try {
         return await definition.run(store, args, flags as never, io)
       } finally {
@@ -76,6 +88,13 @@ function define<S extends FlagSpecs>(definition: Definition<S>): SubCommand {
     },
   }
 }
+
+const layerLimit = {
+  type: 'number',
+  default: defaultLimits.bytes,
+  value: 'BYTES',
+  help: 'most bytes that one layer may unpack to',
+} as const
 
 const output = { type: 'string', short: 'o', value: 'FORMAT', help: 'json for machines' } as const
 
@@ -90,22 +109,28 @@ const registryFlags = {
 } as const satisfies FlagSpecs
 type RegistryFlags = ReturnType<typeof parseFlags<typeof registryFlags>>['flags']
 
-function viewFor(flags: RegistryFlags, io: CommandIo, finished: string) {
+function viewFor(flags: RegistryFlags, io: CommandIo, words: ProgressWords) {
   if (flags.quiet || flags.output === 'json') return undefined
   const write = (text: string): void => void io.stderr.write(text)
-  return progressView({ write, terminal: io.stderr.isTTY === true, columns: io.stdout.columns ?? 100, clock: systemClock, finished })
+  // A terminal that nobody has told its size has none.
+  const { isTTY, columns, rows } = io.stderr
+  return progressView({ write, terminal: isTTY === true, columns: columns || 100, rows: rows || 24, clock: systemClock, words })
 }
 
 const pull = define({
   usage: 'pull IMAGE...',
   summary: 'Fetch images from their registries and unpack them',
-  flags: { ...registryFlags, platform: { type: 'string', value: 'OS/ARCH', help: 'platform (default: this machine)' } },
+  flags: {
+    ...registryFlags,
+    platform: { type: 'string', value: 'OS/ARCH', help: 'platform (default: this machine)' },
+    'layer-limit': layerLimit,
+  },
   arity: [1, 100],
   async run(store, args, flags, io) {
     // A growing young generation keeps the buffers of a download from being given back: 40 MB more at the peak, for nothing.
     setFlagsFromString('--semi-space-growth-factor=1')
     for (const name of args) {
-      const view = viewFor(flags, io, 'pulled')
+      const view = viewFor(flags, io, { done: 'pulled', exists: 'already here' })
       const pulled = await store
         .pull(name, {
           ...authOf(flags.creds),
@@ -132,7 +157,7 @@ const push = define({
   flags: registryFlags,
   arity: [1, 2],
   async run(store, [source = '', as = source], flags, io) {
-    const view = viewFor(flags, io, 'pushed')
+    const view = viewFor(flags, io, { done: 'pushed', exists: 'already there' })
     const { repoDigest, uploaded } = await store
       .push(as, { source, ...authOf(flags.creds), ...(view ? { progress: (progress) => view.update(progress) } : {}), signal: io.signal })
       .finally(() => view?.end())
@@ -227,6 +252,7 @@ const load = define({
     env: { type: 'strings', short: 'e', value: 'NAME=VALUE', help: 'environment of a root file system' },
     user: { type: 'string', short: 'u', value: 'USER', help: 'user of a root file system' },
     workdir: { type: 'string', short: 'w', value: 'PATH', help: 'working folder of a root file system' },
+    'layer-limit': layerLimit,
   },
   arity: [1, 2],
   async run(store, [source = '', name], flags, io) {

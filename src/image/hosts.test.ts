@@ -130,6 +130,24 @@ t.test('credentials', async (t) => {
   t.same(await find('token.test/a'), { identityToken: 'refresh' })
   t.equal(await find('unknown.test/a'), undefined)
   t.throws(() => fromAuth({ auth: auth('nocolon') }), { message: /is not base64 of/ })
+  const helper = (name: string, script: string): void =>
+    writeFileSync(join(home, `docker-credential-${name}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  helper('all', 'read server\necho "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"for $server\\"}"')
+  helper('empty', 'echo credentials not found in native keychain; exit 1')
+  helper('broken', 'echo the keychain is locked >&2; exit 1')
+  const asking = (config: object, name: string) => {
+    writeFileSync(join(home, 'config.json'), JSON.stringify(config))
+    return findCredentials(parseReference(name), { ...env, PATH: `${home}:${process.env.PATH}` })
+  }
+  t.same(await asking({ auths: { 'reg.test': {} }, credsStore: 'all' }, 'reg.test/app'), { identityToken: 'for reg.test' })
+  t.same(await asking({ credHelpers: { 'https://index.docker.io/v1/': 'all' } }, 'nginx'), {
+    identityToken: 'for https://index.docker.io/v1/',
+  })
+  t.equal(await asking({ credsStore: 'empty' }, 'nginx'), undefined)
+  await t.rejects(asking({ credsStore: 'broken' }, 'nginx'), {
+    message: 'credential helper docker-credential-broken failed with exit code 1: the keychain is locked',
+  })
+  await t.rejects(asking({ credsStore: 'missing' }, 'nginx'), { message: 'credential helper docker-credential-missing: ENOENT' })
   writeFileSync(join(home, 'config.json'), '{')
   await t.rejects(find('nginx'), { message: /config.json is not JSON/ })
 })

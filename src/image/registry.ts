@@ -192,6 +192,7 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
         const header = response.headers['www-authenticate']
         authorization = await authorizer.answer({
           host: nameOf(host),
+          mirror: host.mirror,
           header,
           scopes,
           sent: authorization,

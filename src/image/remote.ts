@@ -33,7 +33,7 @@ export interface Remote {
   readonly signal: AbortSignal
 }
 
-function check(bytes: Uint8Array, digest: Digest, what: string): void {
+export function checkDigest(bytes: Uint8Array, digest: Digest, what: string): void {
   const [algorithm, hex] = splitDigest(digest)
   const got = createHash(algorithm).update(bytes).digest('hex')
   if (got !== hex) throw new WrongContent(`${what} has the digest ${algorithm}:${got}, not ${digest}`)
@@ -100,7 +100,7 @@ export async function fetchManifest(remote: Remote, tagOrDigest: string): Promis
     limit: MAX_MANIFEST_BYTES,
     what: 'the manifest',
   })
-  if (isDigest(tagOrDigest)) check(bytes, tagOrDigest, 'the manifest')
+  if (isDigest(tagOrDigest)) checkDigest(bytes, tagOrDigest, 'the manifest')
   const mediaType = headers['content-type']?.split(';')[0]?.trim()
   const parsed = readManifest(bytes, mediaType !== undefined && /manifest|index/.test(mediaType) ? mediaType : undefined)
   const digest = isDigest(tagOrDigest) ? tagOrDigest : digestOf(bytes)
@@ -110,7 +110,7 @@ export async function fetchManifest(remote: Remote, tagOrDigest: string): Promis
 export async function fetchBlob(remote: Remote, blob: Descriptor, what: string): Promise<Buffer> {
   if (blob.size > MAX_MANIFEST_BYTES) throw new WrongContent(`${what} is larger than ${MAX_MANIFEST_BYTES} bytes`)
   const { bytes } = await get(remote, `/${remote.repository}/blobs/${blob.digest}`, { capability: 'pull', limit: blob.size, what })
-  check(bytes, blob.digest, what)
+  checkDigest(bytes, blob.digest, what)
   return bytes
 }
 

@@ -88,7 +88,10 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
         ...(registries.insecure === undefined ? {} : { insecure: registries.insecure }),
         ...(registries.caFiles === undefined ? {} : { caFiles: registries.caFiles }),
       }),
-      authorizer: authorizer(transport, clock, async () => (auth ? fromAuth(auth) : findCredentials(reference, env))),
+      // A registry's credentials in the user's files are not shown to its mirrors.
+      authorizer: authorizer(transport, clock, async (mirror) =>
+        auth ? fromAuth(auth) : findCredentials(mirror === undefined ? reference : { ...reference, domain: mirror }, env),
+      ),
     })
   const core: PullCore = {
     connect,

@@ -7,7 +7,7 @@ import { type Deferred, deferred } from '../lib/index.js'
 import { decompressor } from './decompress.js'
 import { type Compression, compressionOf } from './manifest.js'
 import { tarReader } from './tar-read.js'
-import { layerWriter, type OpenEnds, type UnpackLimits } from './unpack.js'
+import { layerWriter, type OpenEnds, tooLarge, type UnpackLimits } from './unpack.js'
 
 export interface UnpackJob {
   /** The compressed layer; it may still be growing. */
@@ -118,6 +118,8 @@ export function startUnpack(job: UnpackJob, progress?: (read: number) => void): 
     const memory = Buffer.allocUnsafeSlow(READ)
     const consume = (piece: Buffer): void => {
       tarBytes += piece.length
+      // Also what is in no file: headers, padding, zeros behind the end.
+      if (tarBytes > job.limits.bytes) throw tooLarge(job.limits)
       inner.update(piece)
       tar?.push(piece)
     }

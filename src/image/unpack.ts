@@ -24,12 +24,14 @@ import { componentsOf, diskPath, HostilePath, layerPaths, removeTree, shownPath 
 import type { TarEntry, TarSink } from './tar-read.js'
 
 export interface UnpackLimits {
-  /** Bytes of files that one layer may write. */
+  /** Bytes that one layer may unpack to. */
   readonly bytes: number
   readonly entries: number
 }
 
 export const defaultLimits: UnpackLimits = { bytes: 100 * 2 ** 30, entries: 10_000_000 }
+
+export const tooLarge = ({ bytes }: UnpackLimits): Error => new Error(`it unpacks to more than the allowed ${bytes} bytes`)
 
 /** What can only be settled with the layers below at hand (settle.ts). */
 export interface OpenEnds {
@@ -224,7 +226,7 @@ export function layerWriter(root: string, limits: UnpackLimits = defaultLimits):
       if (++entries > limits.entries) throw new Error(`it has more than ${limits.entries} entries`)
       if (!entry.sparse) bytes += entry.size
       else for (const [, length] of entry.sparse) bytes += length
-      if (bytes > limits.bytes) throw new Error(`it unpacks to more than the allowed ${limits.bytes} bytes`)
+      if (bytes > limits.bytes) throw tooLarge(limits)
       try {
         place(entry)
       } catch (error) {

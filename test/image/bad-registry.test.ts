@@ -1,14 +1,16 @@
 // Registries that refuse, lie, break off and hang: one clear sentence each, and nothing is left behind.
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import type { ImageStore } from '../../src/image/index.js'
 import { explain } from '../../src/lib/index.js'
 import { fakeImage, fakeRegistry, json, type Served, sha } from './fake-registry.js'
 import { folder, isRoot, makeTar, openStore } from './fixture.js'
+import { hostileTars } from './hostile-tars.js'
 
 const skip = isRoot ? false : 'needs root'
 // A shared machine may be slow; nothing here waits for long by itself.
@@ -23,6 +25,14 @@ function leftovers(root: string): readonly string[] {
   return inside
 }
 
+/** The pull fails with one sentence that names the image, and the store is as empty as before. */
+async function failsCleanly(t: Test, store: ImageStore, host: string, message: RegExp, name: string): Promise<void> {
+  const said = explain(await store.pull(`${host}/app:v1`).catch((thrown: unknown) => thrown))
+  t.match(said, message, name)
+  t.ok(said.startsWith(`pull of ${host}/app:v1: `) && !said.includes('\n'), `${name}: one sentence, and it names the image`)
+  t.same(leftovers(store.root), [], `${name}: nothing is left`)
+}
+
 t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, async (t) => {
   const home = folder(t)
   const good = fakeImage()
@@ -35,7 +45,7 @@ t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, as
   const layerPath = `blobs/${sha(good.layer)}`
   const changed = Buffer.from(good.layer)
   changed[changed.length >> 1] = (changed[changed.length >> 1] ?? 0) ^ 1
-  const tar = makeTar([{ path: '../up', data: 'x' }])
+  const bomb = makeTar([{ path: 'zeros', data: Buffer.alloc(1_000_001) }])
   const notGzip = Buffer.concat([Buffer.from([0x1f, 0x8b]), Buffer.alloc(300, 1)])
   const index = (platform: object): Buffer =>
     json({
@@ -62,10 +72,34 @@ t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, as
     }
     return files.set('manifests/v1', { bytes, type: indexType })
   }
+  /** Indexes of which the last names the first: digests forbid it, so the registry must lie about them. */
+  const circle = (length: number): Map<string, Served> => {
+    const files = new Map(good.files)
+    const first = sha(Buffer.from('whatever'))
+    let next: string = first
+    let bytes: Buffer = other
+    for (let i = 0; i < length; i++) {
+      bytes = json({ schemaVersion: 2, mediaType: indexType, manifests: [{ mediaType: indexType, digest: next, size: 300 }] })
+      next = sha(bytes)
+      files.set(`manifests/${next}`, { bytes, type: indexType })
+    }
+    return files.set('manifests/v1', { bytes, type: indexType }).set(`manifests/${first}`, { bytes, type: indexType })
+  }
+  /** With another config, rightly named. */
+  const broken = (config: Buffer): Map<string, Served> => {
+    const manifest = JSON.parse(good.manifest.toString()) as { config: object }
+    const bytes = json({ ...manifest, config: { ...manifest.config, digest: sha(config), size: config.length } })
+    const files = with_('manifests/v1', { bytes })
+    return files.set(`blobs/${sha(config)}`, { bytes: config, type: 'application/octet-stream' })
+  }
   const cases: Record<string, [Map<string, Served>, RegExp]> = {
     'wrong digest of a layer': [
       with_(layerPath, { bytes: changed }),
       /: layer sha256:[0-9a-f]{12}: (its bytes have the digest sha256:[0-9a-f]{64}, not sha256|damaged gzip)/,
+    ],
+    'a body that ends early': [
+      with_(layerPath, { bytes: good.layer.subarray(0, 1000) }),
+      /: layer sha256:[0-9a-f]{12}: the registry (sent 1000 bytes of \d+ and ended|at [\d.:]+ has less than the \d+ bytes that the manifest promises)/,
     ],
     'too long a layer': [
       with_(layerPath, { bytes: Buffer.concat([good.layer, other]) }),
@@ -74,6 +108,11 @@ t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, as
     'wrong digest of the config': [
       with_(`blobs/${sha(good.config)}`, { bytes: Buffer.from(good.config.toString().replace('linux', 'linuy')) }),
       /the config has the digest/,
+    ],
+    'a config that is no JSON': [broken(other), /the config is not JSON/],
+    'a config of other layers': [
+      broken(json({ os: 'linux', rootfs: { type: 'layers', diff_ids: [] } })),
+      /the config lists 0 layers, the manifest 1/,
     ],
     'a manifest that is no JSON': [with_('manifests/v1', { bytes: other }), /the manifest is not JSON/],
     'a manifest that is a list': [with_('manifests/v1', { bytes: json([]) }), /the manifest is not a JSON object/],
@@ -86,14 +125,16 @@ t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, as
       with_('manifests/v1', { bytes: index({ os: 'plan9', architecture: 'vax' }), type: indexType }),
       /it has no image for linux\/\w+(\/v8)?, only for plan9\/vax/,
     ],
+    'an index that names itself': [circle(1), /the manifest has the digest sha256:[0-9a-f]{64}, not sha256:/],
+    'indexes that name each other': [circle(2), /the manifest has the digest sha256:[0-9a-f]{64}, not sha256:/],
     'indexes in indexes': [nested(), /its indexes are nested deeper than 4/],
     'no image at all': [
       fakeImage({ mediaType: 'application/vnd.cncf.helm.chart.content.v1.tar+gzip' }).files,
       /it is not a container image: layer sha256:\w+ has the media type application\/vnd.cncf.helm/,
     ],
-    'a layer that climbs': [
-      fakeImage({ layer: tar, diffId: sha(tar) }).files,
-      /: layer sha256:[0-9a-f]{12}: "..\/up" climbs out of the layer/,
+    'a layer that is too large': [
+      fakeImage({ layer: gzipSync(bomb), diffId: sha(bomb) }).files,
+      /: layer sha256:[0-9a-f]{12}: it unpacks to more than the allowed 1000000 bytes/,
     ],
     'bad gzip': [fakeImage({ layer: notGzip }).files, /: layer sha256:[0-9a-f]{12}: damaged gzip data/],
     'wrong digest inside': [fakeImage({ diffId: sha(other) }).files, /unpacked it has the digest sha256:[0-9a-f]{64}, not sha256/],
@@ -101,13 +142,29 @@ t.test('what goes wrong is said in one sentence', { skip, timeout: 300_000 }, as
   for (const [name, [files, message]] of Object.entries(cases)) {
     const { host, close } = await fakeRegistry(t, files)
     const root = join(home, name.replace(/\W/g, '-'))
-    const store = openStore(t, root, { registries: { plainHttp: true, retry: quick } })
-    const error = await store.pull(`${host}/app:v1`).catch((thrown: unknown) => thrown)
-    t.match(explain(error), message, name)
-    t.match(explain(error), new RegExp(`^pull of ${host}/app:v1: `), `${name}: names the image`)
-    t.same(leftovers(root), [], `${name}: nothing is left`)
+    const store = openStore(t, root, { registries: { plainHttp: true, retry: quick }, limits: { bytes: 1_000_000 } })
+    await failsCleanly(t, store, host, message, name)
     await close()
   }
+})
+
+t.test('whichever way a layer tries to get out of its folder, the pull says which layer it was', { skip, timeout: 300_000 }, async (t) => {
+  const home = folder(t)
+  const victim = join(home, 'victim')
+  mkdirSync(victim)
+  writeFileSync(join(victim, 'secret'), 'untouched')
+  const files = new Map<string, Served>()
+  const { host } = await fakeRegistry(t, files)
+  const store = openStore(t, join(home, 'store'), { registries: { plainHttp: true, retry: quick } })
+  for (const [name, [entries, message]] of Object.entries(hostileTars(victim, '../../../../victim'))) {
+    const tar = makeTar(entries)
+    const layer = gzipSync(tar)
+    files.clear()
+    for (const [path, served] of fakeImage({ layer, diffId: sha(tar) }).files) files.set(path, served)
+    await failsCleanly(t, store, host, new RegExp(`: layer ${sha(layer).slice(0, 19)}: .*${message.source}`), name)
+  }
+  t.same(readdirSync(victim), ['secret'])
+  t.equal(readFileSync(join(victim, 'secret'), 'utf8'), 'untouched')
 })
 
 t.test('refusals by status', { skip, timeout: 300_000 }, async (t) => {
@@ -124,15 +181,14 @@ t.test('refusals by status', { skip, timeout: 300_000 }, async (t) => {
   for (const [status, message] of Object.entries(cases))
     for (const where of ['manifests', 'blobs']) {
       const { host, close, requests } = await fakeRegistry(t, good.files, (request, response) => {
-        if (!request.url?.includes(where)) return false
+        if (!request.url?.includes(where) || request.url.includes(sha(good.config))) return false
         response.writeHead(Number(status), { 'retry-after': '0' }).end(json({ errors: [{ code: 'DENIED', message: 'no' }] }))
         return true
       })
       const root = join(home, `${status}-${where}`)
       const store = openStore(t, root, { registries: { plainHttp: true, retry: quick } })
-      const error = await store.pull(`${host}/app:v1`).catch((thrown: unknown) => thrown)
-      t.match(explain(error), message, `${status} for ${where}`)
-      t.same(leftovers(root), [])
+      const layer = where === 'blobs' ? ': layer sha256:[0-9a-f]{12}: .*' : ''
+      await failsCleanly(t, store, host, new RegExp(`${layer}${message.source}`), `${status} for ${where}`)
       const retried = Number(status) === 429 || Number(status) >= 500
       if (where === 'manifests') t.equal(requests.length, retried ? 3 : 1, retried ? 'tried again' : 'not tried again')
       await close()
@@ -154,9 +210,13 @@ t.test('a registry that hangs, before its answer and within it', { skip, timeout
     response.write(good.layer.subarray(0, 10))
     return true
   })
-  const error = await store.pull(`${stuck.host}/app:v1`).catch((thrown: unknown) => thrown)
-  t.match(explain(error), /layer sha256:[0-9a-f]{12}: the registry (at .* does not answer|sent \d+ bytes)/)
-  t.same(leftovers(root), [])
+  await failsCleanly(
+    t,
+    store,
+    stuck.host,
+    /layer sha256:[0-9a-f]{12}: the registry (at .* does not answer|sent \d+ bytes)/,
+    'within a layer',
+  )
   const abort = new AbortController()
   const waiting = store.pull(`${silent.host}/app:v1`, { signal: abort.signal })
   abort.abort(new Error('enough'))
@@ -278,6 +338,36 @@ t.test('mirrors come first, the registry itself last', { skip, timeout: 300_000 
     message: /pull of registry.test/,
     cause: { message: /hosts.toml$/, cause: { message: /^line 1: a value was expected/ } },
   })
+})
+
+t.test('a mirror is shown its own credentials, never those of the registry', { skip, timeout: 300_000 }, async (t) => {
+  const home = folder(t)
+  const good = fakeImage()
+  const basic = (text: string): string => Buffer.from(text).toString('base64')
+  const shown: (string | undefined)[] = []
+  const guarded = (known: string, seen?: (string | undefined)[]) =>
+    fakeRegistry(t, good.files, (request, response) => {
+      seen?.push(request.headers.authorization)
+      if (request.headers.authorization === `Basic ${basic(known)}`) return false
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
+      return true
+    })
+  const mirror = await guarded('mirror:m', shown)
+  const own = await guarded('own:o')
+  const hosts = join(home, 'certs.d')
+  mkdirSync(join(hosts, 'registry.test'), { recursive: true })
+  writeFileSync(join(hosts, 'registry.test/hosts.toml'), `server = "http://${own.host}"\n[host."http://${mirror.host}"]\n`)
+  const pull = (name: string, auths: object) => {
+    writeFileSync(join(home, 'config.json'), JSON.stringify({ auths }))
+    const registries = { hostFolders: [hosts], retry: quick, env: { DOCKER_CONFIG: home } }
+    return openStore(t, join(home, name), { registries }).pull('registry.test/app:v1')
+  }
+  const ofRegistry = { 'registry.test': { auth: basic('own:o') } }
+  await pull('one', { ...ofRegistry, [mirror.host]: { auth: basic('mirror:m') } })
+  t.equal(own.requests.length, 0, 'the mirror knew its own')
+  await pull('two', ofRegistry)
+  t.ok(own.requests.length > 0, 'the mirror has none, so the registry is asked')
+  t.notOk(shown.includes(`Basic ${basic('own:o')}`))
 })
 
 t.test('through a proxy of the environment', { skip, timeout: 300_000 }, async (t) => {

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { ImageStore, Progress } from '../../src/image/index.js'
+import { explain } from '../../src/lib/index.js'
 import { fakeImage, fakeRegistry, json, sha } from './fake-registry.js'
 import { folder, isRoot, makeTar, needs, openStore, startRegistry } from './fixture.js'
 
@@ -282,4 +283,52 @@ t.test('an identity token is exchanged at the token server', { skip, timeout: 30
   t.equal(exchanged, 2, 'from config.json too')
   const wrong = openStore(t, join(home, 'three'), { registries: plain })
   await t.rejects(wrong.pull(`${host}/app:v1`, { auth: { identityToken: 'old' } }), { cause: { message: /refused the credentials/ } })
+})
+
+t.test('a registry that refuses a push, or hangs, is said so, with the layer', { skip, timeout: 300_000 }, async (t) => {
+  const home = folder(t)
+  const registries = { plainHttp: true, retry: quick, timeoutMs: 300 }
+  const store = openStore(t, join(home, 'store'), { registries })
+  await largeImage(store, home, 'knarr-test/large:v1')
+  const layer = store.inspect('knarr-test/large:v1').layers[0]?.digest ?? ''
+  const refusals: Record<number, RegExp> = {
+    401: /the registry refused access \(401\)/,
+    403: /answered 403 \(forbidden: the credentials do not allow it\): DENIED: no/,
+    404: /answered 404 \(not found\): DENIED: no/,
+    413: /answered 413 \(too large for it\)/,
+    429: /answered 429 \(too many requests: try again later\)/,
+    500: /answered 500 \(internal error\)/,
+  }
+  const failing = async (
+    name: string,
+    message: string,
+    answer: (request: IncomingMessage, response: ServerResponse) => boolean,
+  ): Promise<void> => {
+    const taken = uploads()
+    const { host, close } = await fakeRegistry(
+      t,
+      new Map(),
+      (request, response) => answer(request, response) || taken.handle(request, response),
+    )
+    const error = await store.push(`${host}/app:v1`, { source: 'knarr-test/large:v1' }).catch((thrown: unknown) => thrown)
+    t.match(explain(error), new RegExp(`^push of ${host}/app:v1: ${message}`), name)
+    t.same(readdirSync(join(home, 'store/leases')), [], `${name}: no lease is left`)
+    await close()
+  }
+  const said = `layer ${layer.slice(0, 19)}: `
+  for (const [status, message] of Object.entries(refusals)) {
+    const refuse = (method: string, path: RegExp) => (request: IncomingMessage, response: ServerResponse) => {
+      if (request.method !== method || !path.test(request.url ?? '')) return false
+      response.writeHead(Number(status), { 'retry-after': '0' }).end(json({ errors: [{ code: 'DENIED', message: 'no' }] }))
+      return true
+    }
+    await failing(`${status} for a layer`, `(config \\S+|${said}).*${message.source}`, refuse('POST', /uploads/))
+    await failing(`${status} for the manifest`, `.*${message.source}`, refuse('PUT', /manifests/))
+  }
+  await failing('no answer', `${said}the registry at [\\d.:]+ does not answer`, (request) => request.url?.includes(layer) === true)
+  await failing('nowhere to upload to', `(config \\S+|${said}).*the registry does not say where to upload to`, (request, response) => {
+    if (request.method !== 'POST') return false
+    response.writeHead(202).end()
+    return true
+  })
 })

@@ -1,13 +1,12 @@
-// Images that run: ours under Debian's podman, podman's under us, and Debian's nginx from a registry. Needs root and Debian's packages.
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+// Images that run: ours under Debian's podman, podman's under us; and the command. Needs root and Debian's packages.
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { image as command } from '../../src/image/command.js'
 import type { CommandIo } from '../../src/lib/index.js'
 import { mount, unmount } from '../../src/sys/index.js'
-import { folder, freePort, needs, openStore, startRegistry } from './fixture.js'
+import { folder, needs, openStore, startRegistry } from './fixture.js'
 
 // A shared machine may be slow; nothing here waits for long by itself.
 t.setTimeout(300_000)
@@ -92,84 +91,14 @@ t.test(
   },
 )
 
-/** Debian's nginx with everything it needs, as a root of its own. */
-function nginxRoot(root: string, port: number): void {
-  const copy = (path: string): void => {
-    const real = realpathSync(path)
-    for (const each of new Set([path, real])) {
-      const target = join(root, each)
-      if (existsSync(target)) continue
-      mkdirSync(dirname(target), { recursive: true })
-      copyFileSync(real, target)
-    }
-  }
-  const binary = '/usr/sbin/nginx'
-  copy(binary)
-  for (const [, path] of execFileSync('ldd', [binary], { encoding: 'utf8' }).matchAll(/(\/\S+)/g)) if (path) copy(path)
-  for (const path of execFileSync('dpkg', ['-L', 'nginx-common'], { encoding: 'utf8' }).split('\n'))
-    if (path.startsWith('/etc/nginx/') && lstatSync(path).isFile()) copy(path)
-  for (const name of ['var/log/nginx', 'var/lib/nginx', 'run', 'tmp', 'dev', 'srv']) mkdirSync(join(root, name), { recursive: true })
-  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n')
-  writeFileSync(join(root, 'etc/group'), 'root:x:0:\nwww-data:x:33:\n')
-  writeFileSync(join(root, 'srv/index.html'), 'served from an image\n')
-  writeFileSync(
-    join(root, 'etc/nginx/knarr.conf'),
-    `daemon off;\nuser www-data;\npid /run/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\n  include mime.types;\n  access_log off;\n  server {\n    listen 127.0.0.1:${port};\n    root /srv;\n  }\n}\n`,
-  )
-}
-
-t.test(
-  "an image of Debian's nginx is pulled, unpacked and serves",
-  { skip: needs('docker-registry', 'nginx', 'ldd', 'dpkg') },
-  async (t) => {
-    const home = folder(t)
-    const { host } = await startRegistry(t)
-    const port = await freePort()
-    const maker = openStore(t, join(home, 'maker'))
-    nginxRoot(join(home, 'root'), port)
-    await maker.import(join(home, 'root'), {
-      name: `${host}/nginx:debian`,
-      config: { Entrypoint: ['/usr/sbin/nginx'], Cmd: ['-c', '/etc/nginx/knarr.conf'] },
-    })
-    await maker.push(`${host}/nginx:debian`)
-    const store = openStore(t, join(home, 'store'))
-    const { image } = await store.pull(`${host}/nginx:debian`)
-    const mounts = await store.snapshot.prepare('nginx', image)
-    const root = mounts[0]?.target ?? ''
-    for (const each of mounts) mount(each)
-    const argv = [...(image.config.config?.Entrypoint ?? []), ...(image.config.config?.Cmd ?? [])]
-    const server = spawn('chroot', [root, ...argv], { stdio: ['ignore', 'ignore', 'pipe'] })
-    let log = ''
-    server.stderr.on('data', (chunk) => {
-      log += chunk
-    })
-    try {
-      let body = ''
-      while (body === '') {
-        if (server.exitCode !== null) throw new Error(`nginx ended: ${log}`)
-        body = await fetch(`http://127.0.0.1:${port}/index.html`).then(
-          (response) => response.text(),
-          () => '',
-        )
-        if (body === '') await new Promise((resolve) => setTimeout(resolve, 20))
-      }
-      t.equal(body, 'served from an image\n')
-    } finally {
-      server.kill('SIGTERM')
-      if (server.exitCode === null) await once(server, 'exit')
-      unmount(root, { detach: true })
-    }
-  },
-)
-
 t.test('the command: pull, list, history, tag, export, import, remove, prune', { skip: needs('docker-registry', 'busybox') }, async (t) => {
   const home = folder(t)
   const { host } = await startRegistry(t)
-  const run = async (...argv: readonly string[]) => {
+  const runWith = async (stdin: NodeJS.ReadableStream, ...argv: readonly string[]) => {
     let out = ''
     let err = ''
     const io: CommandIo = {
-      stdin: process.stdin,
+      stdin,
       stdout: {
         write(text) {
           out += text
@@ -187,16 +116,24 @@ t.test('the command: pull, list, history, tag, export, import, remove, prune', {
     const code = await command.run([sub, '--root', join(home, 'store'), ...rest], io)
     return { code, out, err }
   }
+  const run = (...argv: readonly string[]) => runWith(process.stdin, ...argv)
   const root = busyboxRoot(join(home, 'root'), 'hello')
   t.match((await run('import', root, `${host}/app:v1`, '--cmd', '/bin/hello', '-e', 'A=b')).out, /^imported 127.0.0.1:\d+\/app:v1 sha256:/)
-  t.match((await run('push', `${host}/app:v1`)).out, /^pushed 127.0.0.1:\d+\/app@sha256:[0-9a-f]{64} \(1\.\d MB uploaded\)\n$/)
-  t.match((await run('push', '-o', 'json', `${host}/app:v1`)).out, /"uploaded":0/)
+  const pushed = await run('push', `${host}/app:v1`)
+  t.match(pushed.out, /^pushed 127.0.0.1:\d+\/app@sha256:[0-9a-f]{64} \(1\.\d MB uploaded\)\n$/)
+  t.match(pushed.err, /^layer [0-9a-f]{12} pushed 1\.\d MB( [\d.]+ .?B\/s)?\n$/)
+  const twice = await run('push', '-o', 'json', `${host}/app:v1`)
+  t.match(JSON.parse(twice.out), { uploaded: 0 })
+  t.equal(twice.err, '', 'nothing but JSON')
+  t.match((await run('push', `${host}/app:v1`)).err, /^layer [0-9a-f]{12} already there 1\.\d MB\n$/)
+  t.match((await run('push', '-q', `${host}/app:v1`)).out, /^sha256:[0-9a-f]{64}\n$/)
   t.match((await run('remove', `${host}/app:v1`)).out, /^removed /)
   t.match((await run('prune')).out, /^freed \d/)
   const pulled = await run('pull', `${host}/app:v1`)
-  t.match(pulled.err, /^layer [0-9a-f]{12} pulled 1\.\d MB\n$/, 'one plain line for a pipe')
+  t.match(pulled.err, /^layer [0-9a-f]{12} pulled 1\.\d MB( [\d.]+ .?B\/s)?\n$/, 'one plain line for a pipe')
   t.match(pulled.out, /^pulled .* \(1\.\d MB downloaded\)\n$/)
-  t.match((await run('pull', '-q', `${host}/app:v1`)).out, /^sha256:[0-9a-f]{64}\n$/)
+  t.match(await run('pull', '-q', `${host}/app:v1`), { out: /^sha256:[0-9a-f]{64}\n$/, err: '' })
+  t.match((await run('pull', `${host}/app:v1`)).out, /^pulled .* \(nothing to download\)\n$/)
   t.match(JSON.parse((await run('pull', '-o', 'json', `${host}/app:v1`)).out), {
     downloaded: 0,
     config: { config: { Cmd: ['/bin/hello'], Env: ['A=b'] } },
@@ -213,6 +150,42 @@ t.test('the command: pull, list, history, tag, export, import, remove, prune', {
   await t.rejects(run('inspect', 'not/here'), {
     message: 'image "not/here:latest" is not here: \'knarr image pull not/here:latest\' fetches it',
   })
+  const piped = await runWith(createReadStream(archive), 'import', '-')
+  t.match(piped.out, /^imported docker.io\/other\/name:v2 sha256:/m, 'from standard input')
+  const tar = execFileSync('tar', ['-C', root, '-cf', '-', '.'], { maxBuffer: 2 ** 26 })
+  writeFileSync(join(home, 'root.tar'), tar)
+  t.match((await run('import', join(home, 'root.tar'), 'made/of-a-tar')).out, /^imported docker.io\/made\/of-a-tar:latest sha256:/)
+  await t.rejects(run('import', join(home, 'root.tar')), { cause: { message: /name/ } })
+  await t.rejects(run('import', '--layer-limit', '10000', join(home, 'root.tar'), 'too/large'), {
+    cause: { message: /it unpacks to more than the allowed 10000 bytes/ },
+  })
+  t.match((await run('ls', '-q')).out, /^(sha256:[0-9a-f]{64}\n){2}$/)
+  t.match((await run('rm', 'made/of-a-tar')).out, /^removed docker.io\/made\/of-a-tar:latest\n$/)
+  t.match(JSON.parse((await run('prune', '-o', 'json')).out), { removedLayers: 1 })
   await t.rejects(run('nothing'), { name: 'UsageError' })
   await t.rejects(run('tag', 'one'), { message: 'usage: knarr image tag IMAGE NAME' })
+})
+
+t.test('on a terminal a layer has one line, drawn over until it is pulled', { skip: needs('docker-registry', 'script') }, async (t) => {
+  const home = folder(t)
+  const { host } = await startRegistry(t)
+  const maker = openStore(t, join(home, 'maker'))
+  const [image] = await maker.import(busyboxRoot(join(home, 'root'), 'hello'), { name: `${host}/app:v1` })
+  await maker.push(`${host}/app:v1`)
+  const main = join(import.meta.dirname, '../../src/cli/main.js')
+  const onTerminal = (command: string): string => {
+    const line = `stty cols 120 rows 30; '${process.execPath}' '${main}' image ${command} --root '${home}/store' ${host}/app:v1`
+    return execFileSync('script', ['-qec', line, '/dev/null'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  }
+  const layer = image?.layers[0]?.digest.slice(7, 19)
+  const shown = onTerminal('pull').replaceAll('\u001b', '^').split('\r\n')
+  t.match(shown[0], new RegExp(`^\\r${layer}  waiting`), 'first it waits')
+  t.ok(
+    shown.slice(1, -2).every((line) => line.startsWith(`^[1A\r${layer}  `)),
+    'then the line is drawn over',
+  )
+  t.match(shown.at(-3), / {2}pulled {9}1\.\d MB( {2}[\d.]+ .?B\/s)?\^\[K$/)
+  t.match(shown.at(-2), /^pulled 127\.0\.0\.1.* \(1\.\d MB downloaded\)$/)
+  t.match(onTerminal('pull -q'), /^sha256:[0-9a-f]{64}\r\n$/, 'only the digest')
+  t.match(onTerminal('pull -o json'), /^\{.*\}\r\n$/, 'only JSON')
 })

@@ -66,6 +66,11 @@ export const agentFlags = {
     value: 'URL',
     default: '',
   },
+  'image-layer-limit': {
+    type: 'number',
+    help: 'most bytes that one layer of an image may unpack to (default: 100 GiB)',
+    value: 'BYTES',
+  },
   'shutdown-grace-period': { type: 'number', help: 'seconds that pods may take when the machine goes down', value: 'SECONDS', default: 0 },
   'shutdown-grace-period-critical-pods': {
     type: 'number',
@@ -141,6 +146,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
     }),
     staticPodPath: flags['pod-manifest-path'],
     runtimeEndpoint: flags['container-runtime-endpoint'],
+    imageLayerLimit: flags['image-layer-limit'],
     shutdownGraceSeconds: flags['shutdown-grace-period'],
     shutdownGraceSecondsCritical: flags['shutdown-grace-period-critical-pods'],
   }
