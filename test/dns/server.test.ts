@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { type ClusterView, compose, type DnsRecord, dnsListeners, serveDns, TYPES } from '../../src/dns/index.js'
-import { forward } from '../../src/dns/plugins/forward.js'
+import { exchangeTcp, exchangeUdp, forward } from '../../src/dns/plugins/forward.js'
 import { newMetrics } from '../../src/dns/plugins/metrics.js'
 import { errors } from '../../src/dns/plugins/small.js'
 import { randomInt, seededRandom, silentLog, systemClock, systemRandom } from '../../src/lib/index.js'
@@ -246,3 +246,10 @@ kill $pid`
     }
   },
 )
+
+t.test('an upstream that cannot be reached, or not in time, is an error and no more', async (t) => {
+  const unreachable = { address: '255.255.255.255', port: 53 }
+  await t.rejects(exchangeUdp(unreachable, Buffer.alloc(12), systemClock, 1000), { code: 'EACCES' })
+  await t.rejects(exchangeUdp({ address: '127.0.0.1', port: 9 }, Buffer.alloc(12), systemClock, 0))
+  await t.rejects(exchangeTcp(unreachable, Buffer.alloc(12), systemClock, 1000))
+})

@@ -45,18 +45,23 @@ export interface ForwardOptions {
 export const exchangeUdp: Exchange = (upstream, message, clock, timeoutMs) =>
   new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(upstream.address) ? 'udp6' : 'udp4')
+    let isOver = false
     const finish = (error: Error | undefined, answer?: Uint8Array): void => {
+      if (isOver) return
+      isOver = true
       timer.cancel()
       socket.close()
       if (answer) resolve(answer)
       else reject(error ?? new Error('no answer'))
     }
     const timer = clock.after(timeoutMs, () => finish(new Error(`${upstream.address} did not answer within ${timeoutMs} ms`)))
-    socket.once('error', (error) => finish(error))
+    socket.on('error', finish)
     socket.on('message', (answer) => {
       if (answer.length >= 2 && answer[0] === message[0] && answer[1] === message[1]) finish(undefined, answer)
     })
-    socket.connect(upstream.port, upstream.address, () => socket.send(message))
+    // Without a callback, a network that cannot be reached is an 'error'; the time may be over before the socket is connected.
+    socket.once('connect', () => isOver || socket.send(message))
+    socket.connect(upstream.port, upstream.address)
   })
 
 export const exchangeTcp: Exchange = (upstream, message, clock, timeoutMs) =>
