@@ -104,7 +104,7 @@ t.test('certificates', options, async (t) => {
     await decide(await open('denied'), 'Denied', {})
     t.ok(await n.eventWith('denied', 'Denied', /reason="Tested" message="because"/))
     t.ok(await n.eventWith('denied', 'FailedMount', /PodCertificateRequest was permanently denied: reason="Tested" message="because"/))
-    t.match(statusOf(await n.get('denied'))?.state, { waiting: { reason: 'ContainerCreating' } })
+    await n.wait('denied', (pod) => statusOf(pod)?.state?.waiting?.reason === 'ContainerCreating')
     t.equal((await requestsOf('denied')).length, 1, 'it is not asked twice')
   })
 

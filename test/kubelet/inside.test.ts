@@ -137,7 +137,8 @@ t.test('inside', options, async (t) => {
     for (const kind of ['ipc', 'net', 'pid']) t.not(await link(kind), await link(kind, 'own'), kind)
     t.match(await n.exec('host', 'main', 'cat', '/etc/hosts'), /^# Kubernetes-managed hosts file \(host network\)\.\n/)
     t.match(await n.exec('host', 'main', 'ps'), /node/, 'processes of the machine are seen')
-    t.equal((await n.exec('own', 'main', 'ps')).match(/trap/g)?.length, 2, 'those of the pod see each other')
+    // A shell on its way to its next command may be there twice.
+    t.ok(((await n.exec('own', 'main', 'ps')).match(/trap/g)?.length ?? 0) >= 2, 'those of the pod see each other')
     const ipc = (container: string): Promise<string> => n.exec('own', container, 'readlink', '/proc/self/ns/ipc')
     t.equal(await ipc('main'), await ipc('second'))
     for (const name of ['host', 'own']) await n.remove(name, 0)

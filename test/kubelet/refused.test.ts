@@ -233,7 +233,7 @@ t.test('what cannot be', options, async (t) => {
     await n.client.create(RuntimeClass, handler)
     await n.run('classy', { runtimeClassName: 'odd', containers: [shell(FOREVER)] })
     t.ok(await n.eventWith('classy', 'FailedCreatePodSandBox', /^Failed to create pod sandbox: .*nobody/))
-    t.match(statusOf(await n.get('classy'))?.state, { waiting: { reason: 'ContainerCreating' } })
+    await n.wait('classy', (pod) => statusOf(pod)?.state?.waiting?.reason === 'ContainerCreating')
     await n.client.delete(RuntimeClass, { name: 'odd' })
     await n.client.create(RuntimeClass, { ...handler, handler: 'runc' }).catch(() => {})
     await n.remove('classy')
