@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Process } from '../../src/runtime/index.js'
+import { execProgram } from '../../src/runtime/plan/exec.js'
 import { cgroupLayout } from '../../src/sys/index.js'
 import { leftovers, scene, skip } from './scene.js'
 
@@ -48,4 +50,26 @@ t.test('cgroup v2 alone: birth, view, devices, exec, pause, kill, delete', { ski
   t.equal(inV2('test', '-e', group).code, 1, 'the group is gone')
   t.equal(inV2('rmdir', `/sys/fs/cgroup${s.cgroups}`).code, 0, 'and nothing else was made beneath its parent')
   t.same(await leftovers(s), [])
+})
+
+t.test('exec enters the cgroup namespace only after birth: with nsdelegate the kernel would refuse it', { skip }, async (t) => {
+  const spec = scene(t).spec(['true'])
+  const { blocks } = execProgram({
+    process: spec.process as Process,
+    spec,
+    cgroup: { files: [], directory: '/sys/fs/cgroup/a' },
+    restrictOomScoreAdj: undefined,
+    seccomp: undefined,
+    env: [],
+    preserveFds: 0,
+    consoleSocket: false,
+  })
+  const CLONE_NEWCGROUP = 0x2000000
+  const entered = (label: string): number => {
+    const steps = blocks.find((block) => block.label === label)?.steps ?? []
+    return steps.filter(({ call }) => call === 'setns').reduce((bits, { args }) => bits | Number(args[1]), 0)
+  }
+  t.equal(entered('launcher') & CLONE_NEWCGROUP, 0)
+  t.not(entered('launcher'), 0)
+  t.equal(entered('first'), CLONE_NEWCGROUP)
 })

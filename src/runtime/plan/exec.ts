@@ -72,6 +72,8 @@ export function execProgram(facts: ExecFacts): program.Program {
   }
   if (inUserNamespace) joinFiles(w, facts)
   processFilesSteps(w, { ...facts.process, apparmorProfile: '', selinuxLabel: '' }, facts)
+  // With `nsdelegate`, as systemd mounts v2, nobody who sees the container's tree alone may be born into it from outside: ENOENT.
+  const seen = birth && types.delete('cgroup')
   const flags = [...types].reduce((bits, type) => bits | namespaceFlags[type], 0)
   if (flags) w.step('enter the namespaces', 'setns', [value('pidfd'), flags])
   w.region('clone-args', [BigInt(CLONE_PARENT) | (birth ? CLONE_INTO_CGROUP : 0n), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -81,6 +83,7 @@ export function execProgram(facts: ExecFacts): program.Program {
   w.step('done', 'exit_group', [0])
 
   w.block('first')
+  if (seen) w.step('enter the cgroup namespace', 'setns', [value('pidfd'), namespaceFlags.cgroup])
   if (!inUserNamespace) joinFiles(w, facts)
   w.step('new session', 'setsid', [], { onError: 'ignore' })
   labels(w, facts.process)
