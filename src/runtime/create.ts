@@ -23,7 +23,18 @@ import { copyUp, hasCopyUp } from './copy-up.js'
 import { environmentOf } from './environment.js'
 import { failedStep } from './failed-step.js'
 import { filterOf } from './filters.js'
-import { cgroupOf, danglingTargets, kernelAtLeast, mountPointOf, rootfsOf, sourceKinds, tmpfsModes } from './gather.js'
+import {
+  cgroupOf,
+  danglingTargets,
+  innerSources,
+  kernelAtLeast,
+  mountPointOf,
+  refuseUnlocking,
+  rootfsOf,
+  sourceKinds,
+  tmpfsModes,
+  wholeTrees,
+} from './gather.js'
 import { hasHooks, runHooks } from './hooks.js'
 import { idmappedMounts, userNamespaceWith } from './idmap.js'
 import { checkLabels, mountLabelOf } from './labels.js'
@@ -114,6 +125,9 @@ export function planContainer(
   const old = plan.directory !== undefined && existsSync(plan.directory)
   const files = old ? [...plan.files, `${plan.directory}/cgroup.procs`] : plan.files
   const directory = old ? undefined : plan.directory
+  const sources = sourceKinds(planned, rootfs)
+  const inner = innerSources(planned, rootfs)
+  refuseUnlocking(planned, inner)
   const shared = planned.linux?.rootfsPropagation?.endsWith('shared') ?? false
   return {
     spec: planned,
@@ -122,7 +136,8 @@ export function planContainer(
       stateDir: context.files.folder(options.id),
       rootfs,
       rootfsParent: shared ? mountPointOf(rootfs) : '/',
-      sources: sourceKinds(planned),
+      sources,
+      innerSources: inner,
       targets: danglingTargets(planned, rootfs),
       tmpfsModes: tmpfsModes(planned, rootfs),
       cloneDetached: kernelAtLeast(6, 15),
@@ -134,7 +149,7 @@ export function planContainer(
       consoleSocket: planned.process?.terminal ?? false,
       tails: planned.process?.terminal ? [] : tailsOf(options.stdio),
       env: planned.process ? environmentOf(planned.process, { root: rootfs, ...(planned.mounts ? { mounts: planned.mounts } : {}) }) : [],
-      noPivot: context.noPivot,
+      hostTrees: context.noPivot ? wholeTrees(rootfs) : undefined,
       noNewKeyring: context.noNewKeyring,
       restrictOomScoreAdj: context.restrictOomScoreAdj,
       preserveFds: context.preserveFds,

@@ -3,9 +3,10 @@ import { closeSync, constants, existsSync, fstatSync, lstatSync, readFileSync, r
 import { release } from 'node:os'
 import { isAbsolute, join, posix } from 'node:path'
 import { hasErrno } from '../lib/index.js'
-import { cgroupPath, O_PATH, openBeneath, systemdCgroupPath } from '../sys/index.js'
-import { isBind } from './plan/rootfs.js'
-import type { Spec } from './spec.js'
+import { cgroupPath, MOUNT_ATTR, mountAttributes, O_PATH, openBeneath, splitOptions, systemdCgroupPath } from '../sys/index.js'
+import type { ContainerFacts } from './plan/facts.js'
+import { bindChange, isBind, sourcesAreOpenedOutside } from './plan/rootfs.js'
+import type { MountSpec, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
 
 /** The root file system's absolute path, symlinks resolved. */
@@ -22,13 +23,43 @@ export function rootfsOf(spec: Spec, bundle: string): string {
   }
 }
 
+const below = (path: string, folder: string): string | undefined =>
+  path === folder || path.startsWith(`${folder}/`) ? path.slice(folder.length) : undefined
+
+/** Destination within the root, without a trailing slash; older engines write the host's path of it. */
+const placeOf = ({ destination }: MountSpec, rootfs: string): string =>
+  posix.join('/', below(destination, rootfs) ?? destination).replace(/\/$/, '')
+
+/** Sources that lie on an earlier mount of the same spec, within the root: they are there when their turn comes. */
+export function innerSources(spec: Spec, rootfs: string): ReadonlyMap<number, string> {
+  const found = new Map<number, string>()
+  const mounts = spec.mounts ?? []
+  for (const [index, mount] of mounts.entries()) {
+    const inner = isBind(mount) ? below(mount.source ?? '', rootfs) : undefined
+    if (inner && mounts.slice(0, index).some((earlier) => below(inner, placeOf(earlier, rootfs)) !== undefined)) found.set(index, inner)
+  }
+  return found
+}
+
+/** The path that a source has before anything is mounted. */
+function originOf(source: string, earlier: readonly MountSpec[], rootfs: string): string {
+  const inner = below(source, rootfs)
+  if (inner === undefined) return source
+  for (const [index, mount] of [...earlier.entries()].reverse()) {
+    const rest = below(inner, placeOf(mount, rootfs))
+    if (rest !== undefined && isBind(mount)) return originOf(`${mount.source ?? ''}${rest}`, earlier.slice(0, index), rootfs)
+  }
+  return source
+}
+
 /** What each bind mount's source is; a missing one is the user's mistake. */
-export function sourceKinds(spec: Spec): ReadonlyMap<number, 'directory' | 'file'> {
+export function sourceKinds(spec: Spec, rootfs: string): ReadonlyMap<number, 'directory' | 'file'> {
   const kinds = new Map<number, 'directory' | 'file'>()
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
     if (!isBind(mount)) continue
     try {
-      kinds.set(index, statSync(mount.source ?? '').isDirectory() ? 'directory' : 'file')
+      const origin = originOf(mount.source ?? '', (spec.mounts ?? []).slice(0, index), rootfs)
+      kinds.set(index, statSync(origin).isDirectory() ? 'directory' : 'file')
     } catch (error) {
       if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP')) throw error
       throw new RuntimeError('InvalidSpec', `mounts[${index}].source: cannot use ${mount.source}: ${(error as NodeJS.ErrnoException).code}`)
@@ -107,12 +138,67 @@ export function cgroupOf(spec: Spec, id: string, systemd: boolean): string {
   }
 }
 
-/** The longest mount point that a path lies on. */
-export function mountPointOf(path: string): string {
-  let best = '/'
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const point = (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-    if (point.length > best.length && (path === point || path.startsWith(`${point}/`))) best = point
+interface HostMount {
+  readonly point: string
+  /** The folder of its file system that is mounted. */
+  readonly root: string
+  readonly type: string
+  readonly options: readonly string[]
+}
+
+/** Our namespace's mounts, lower ones first. */
+function hostMounts(): readonly HostMount[] {
+  const plain = (path = ''): string => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const [left = '', right = ''] = line.split(' - ')
+      const [, , , root, point, options = ''] = left.split(' ')
+      return { point: plain(point), root: plain(root), type: right.split(' ')[0] ?? '', options: options.split(',') }
+    })
+}
+
+function mountOf(path: string): HostMount | undefined {
+  let best: HostMount | undefined
+  for (const mount of hostMounts()) {
+    const on = mount.point === '/' || below(path, mount.point) !== undefined
+    if (on && mount.point.length >= (best?.point.length ?? 0)) best = mount
   }
   return best
+}
+
+/** The longest mount point that a path lies on. */
+export const mountPointOf = (path: string): string => mountOf(path)?.point ?? '/'
+
+/** Mounts of a whole proc or sysfs outside of the root. What lies on one of them goes with it. */
+export function wholeTrees(rootfs: string): readonly string[] {
+  const found = hostMounts().filter(
+    ({ type, root, point }) => (type === 'proc' || type === 'sysfs') && root === '/' && below(point, rootfs) === undefined,
+  )
+  return found.map(({ point }) => point).filter((point) => !found.some((other) => other.point !== point && below(point, other.point)))
+}
+
+const ACCESS_TIMES = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME
+const PROTECTIONS = MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+
+/** With a user namespace no word may take away what protects the host's mount that is bound, or change how it notes access. */
+export function refuseUnlocking(spec: Spec, inner: ContainerFacts['innerSources']): void {
+  if (!sourcesAreOpenedOutside(spec)) return
+  for (const [index, mount] of (spec.mounts ?? []).entries()) {
+    if (!isBind(mount) || inner.has(index)) continue
+    const { source = '', destination, options = [] } = mount
+    const { set, clear } = bindChange(splitOptions(options), true) ?? { set: 0, clear: 0 }
+    if ((clear & (PROTECTIONS | ACCESS_TIMES)) === 0) continue
+    const words = mountOf(realpathSync(source))?.options ?? []
+    // The kernel does not name strictatime.
+    const named = words.includes('relatime') || words.includes('noatime') ? words : [...words, 'strictatime']
+    const before = mountAttributes(splitOptions(named).flags)
+    const after = (before & ~clear) | set
+    if ((before & PROTECTIONS & ~after) === 0 && (before & ACCESS_TIMES) === (after & ACCESS_TIMES)) continue
+    throw new RuntimeError(
+      'Failed',
+      `container init: error mounting "${source}" to rootfs at "${destination}": a user namespace cannot change ${named.join(',')} of the host's mount: operation not permitted`,
+    )
+  }
 }

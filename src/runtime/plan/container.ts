@@ -141,13 +141,22 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
 }
 
 /**
- * Namespaces are entered in an order that keeps the right to enter the next: a joined user namespace first, then those that
- * belong to it; before a new one, those of the host. A monitor stays outside: a process between does it, in our memory.
+ * Namespaces are entered while we have the right to it: before the user namespace those that our own rights are enough for,
+ * in a joined one the rest. A monitor stays outside: a process between does it, in our memory.
  */
 function cloneInUserNamespace(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   const fresh = newUserNamespace(spec)
+  const others = ['pid', 'network', 'ipc', 'uts', 'mount'] as const
+  // Only a process with memory of its own may change its time namespace (EUSERS).
+  if (fresh) join(w, spec, ['time'])
+  else joinOutside(w, spec, ['time'])
   const enter = (): void => {
-    join(w, spec, ['user', 'pid', 'time', 'network', 'ipc', 'uts', 'mount'])
+    if (fresh) join(w, spec, others)
+    else {
+      joinOutside(w, spec, others)
+      join(w, spec, ['user'])
+      joinInside(w, spec, ['time', ...others])
+    }
     if (fresh) prepareMaps(w)
     cloneFirst(w, spec, facts, true)
     if (fresh) writeMaps(w, spec)
@@ -190,11 +199,34 @@ function timeNamespace(w: ProgramWriter, spec: Spec): void {
   if (lines.length > 0) writeFile(w, 'time offsets', '/proc/self/timens_offsets', lines.join(''))
 }
 
+/** Those of the types that the spec joins, in their order. */
+const joinedNamespaces = (spec: Spec, types: readonly NamespaceType[]): readonly { type: NamespaceType; path?: string }[] =>
+  types.flatMap((type) => (spec.linux?.namespaces ?? []).filter((one) => one.type === type && one.path))
+
 /** Enters those of the namespaces that the spec joins. */
 function join(w: ProgramWriter, spec: Spec, types: readonly NamespaceType[]): void {
-  for (const type of types) {
-    const found = (spec.linux?.namespaces ?? []).find((one) => one.type === type && one.path)
-    if (found) w.step(`join ${type} namespace ${found.path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
+  for (const { type, path } of joinedNamespaces(spec, types)) {
+    w.step(`join ${type} namespace ${path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]])
+  }
+}
+
+/** Enters those of the namespaces that our own rights are enough for, and notes which. */
+function joinOutside(w: ProgramWriter, spec: Spec, types: readonly NamespaceType[]): void {
+  for (const { type, path } of joinedNamespaces(spec, types)) {
+    w.step(`join ${type} namespace ${path}`, 'setns', [value(`namespace-${type}`), namespaceFlags[type]], {
+      into: `outside-${type}`,
+      onError: 'ignore',
+    })
+  }
+}
+
+/** Enters those that were not entered outside. */
+function joinInside(w: ProgramWriter, spec: Spec, types: readonly NamespaceType[]): void {
+  for (const { type } of joinedNamespaces(spec, types)) {
+    const done = w.fresh('joined')
+    w.step(`is the ${type} namespace joined`, 'value', [value(`outside-${type}`)], { onZero: done, onError: 'ignore' })
+    join(w, spec, [type])
+    w.block(done)
   }
 }
 

@@ -11,6 +11,8 @@ export interface ContainerFacts {
   readonly rootfsParent: string
   /** By index in `spec.mounts`: what the source of a bind mount is. */
   readonly sources: ReadonlyMap<number, 'directory' | 'file'>
+  /** By index in `spec.mounts`: the path within the root of a source that lies on an earlier mount of the same spec. */
+  readonly innerSources: ReadonlyMap<number, string>
   /** By index in `spec.mounts`: where a destination leads that goes through links into nothing. */
   readonly targets: ReadonlyMap<number, string>
   /** By index in `spec.mounts`: the mode of the folder that a tmpfs without one of its own is mounted over. */
@@ -42,7 +44,8 @@ export interface ContainerFacts {
   readonly tails?: readonly { readonly fd: number; readonly path: string }[]
   /** The environment of the program, as it is executed with. */
   readonly env: readonly string[]
-  readonly noPivot: boolean
+  /** Where whole proc and sysfs mounts of the host lie, if the root is to be changed without pivot_root. */
+  readonly hostTrees: readonly string[] | undefined
   readonly noNewKeyring: boolean
   readonly restrictOomScoreAdj: number | undefined
   /** Descriptors from 3 on that the process inherits. */

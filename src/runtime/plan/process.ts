@@ -33,6 +33,7 @@ const CLOSE_RANGE_CLOEXEC = 4
 const SIGPIPE = 13
 const SIGXFSZ = 25
 const SIG_IGN = 1
+const AT_EACCESS = 0x200
 
 /** A clean slate after the launch: no signal blocked or ignored, except SIGPIPE until the program is executed. */
 export function cleanSignals(w: ProgramWriter): void {
@@ -314,6 +315,8 @@ export function findExecutable(w: ProgramWriter, process: Process, env: readonly
     const yes = w.aside('executable', found, () => {
       w.step(`use ${path}`, 'value', [text(path)], { into: 'executable' })
     })
+    // With the rights that count for execve(2): CAP_DAC_OVERRIDE among them. A filter may not let this call pass.
+    w.step(`look for ${path}`, 'faccessat2', [AT_FDCWD, text(path), 1, AT_EACCESS], { onZero: yes, onError: 'ignore' })
     w.step(`look for ${path}`, 'faccessat', [AT_FDCWD, text(path), 1, 0], { onZero: yes, onError: 'ignore' })
   }
   // None: let the kernel say why, on the likeliest.

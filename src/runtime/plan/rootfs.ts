@@ -13,6 +13,7 @@ import {
   O_PATH,
   type ProgramWriter,
   program,
+  type SplitOptions,
   splitOptions,
 } from '../../sys/index.js'
 import type { MountSpec, Propagation, Spec } from '../spec.js'
@@ -47,7 +48,7 @@ const sourceRegion = (index: number): string => `source-${index}`
 /** Opens the source of every bind mount; runs where the host's paths are visible and readable. */
 export function openSources(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
-    if (isBind(mount)) openSource(w, mount, index, facts)
+    if (isBind(mount) && !facts.innerSources.has(index)) openSource(w, mount, index, facts)
   }
   if (sourcesAreOpenedOutside(spec)) {
     cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
@@ -60,7 +61,13 @@ function openSource(w: ProgramWriter, mount: MountSpec, index: number, facts: Co
   const { flags, idmap } = splitOptions(mount.options ?? [])
   const what = `mount ${mount.destination}`
   const recursive = (flags & MS.REC) !== 0 || !(mount.options ?? []).includes('bind')
-  cloneTree(w, { what, source: mount.source ?? '', recursive, into: sourceRegion(index) })
+  const source = mount.source ?? ''
+  const inner = facts.innerSources.get(index)
+  if (inner === undefined) cloneTree(w, { what, source, recursive, into: sourceRegion(index) })
+  else {
+    const fd = openTarget(w, { root: 'root', path: inner, what: `${what}: open ${source}` })
+    cloneDescriptor(w, { what: `${what}: open ${source}`, fd, recursive, into: sourceRegion(index) })
+  }
   if (!facts.idmapped.has(index)) return
   const attributes = w.region(`idmap-attributes-${index}`, [MOUNT_ATTR.IDMAP, 0, 0, 0])
   w.step(`${what}: note the id maps`, 'value', [value(`idmap-${index}`)], { into: `${attributes}[3]` })
@@ -123,10 +130,12 @@ function oneMount(w: ProgramWriter, { facts, mount: given, index, outside, close
     ...(label ? [`context=${label}`] : []),
   ])
   if (isBind(mount)) {
-    if (!outside) openSource(w, mount, index, facts)
+    if (!outside || facts.innerSources.has(index)) openSource(w, mount, index, facts)
     const source = sourceRegion(index)
     const target = openTarget(w, { root: 'root', path: mount.destination, make: facts.sources.get(index) ?? 'directory', what })
-    bindAttributes(w, what, source, options)
+    const change = bindChange(options, outside)
+    if (change) setAttributes(w, `${what}: attributes`, source, change)
+    treeAttributes(w, what, source, options)
     attach(w, what, source, target)
     return
   }
@@ -140,16 +149,26 @@ function oneMount(w: ProgramWriter, { facts, mount: given, index, outside, close
   const attributes = mountAttributes(late ? options.flags & ~MS.RDONLY : options.flags)
   const filesystem = newFilesystem(w, { what, type, source: mount.source ?? type, options, attributes })
   if (late) closeLater.push(filesystem)
-  bindAttributes(w, what, filesystem, { ...options, flags: 0, cleared: 0 })
+  treeAttributes(w, what, filesystem, options)
   attach(w, what, filesystem, target)
 }
 
-/** What words such as `ro`, `rw`, `rro`, `rshared` change at a detached mount. */
-function bindAttributes(w: ProgramWriter, what: string, mount: string, options: ReturnType<typeof splitOptions>): void {
-  const set = mountAttributes(options.flags)
-  const access = options.flags & (MS.NOATIME | MS.STRICTATIME | MS.RELATIME)
-  const clear = mountAttributes(options.cleared & ~(MS.NOATIME | MS.STRICTATIME)) | (access ? MOUNT_ATTR.ATIME : 0)
-  if (set || clear) setAttributes(w, `${what}: attributes`, mount, { set, clear })
+const LOCKABLE = MS.RDONLY | MS.NOSUID | MS.NODEV | MS.NOEXEC
+const ACCESS_TIMES = MS.NOATIME | MS.NODIRATIME | MS.RELATIME | MS.STRICTATIME
+
+/**
+ * What the words of a bind mount change. Without any it stays as its source is; with one, those that no word names are cleared,
+ * but in a user namespace kept, which may not take them from the host's mount. Times of access change by a word for them alone.
+ */
+export function bindChange({ flags, cleared }: SplitOptions, inUserNamespace: boolean): { set: number; clear: number } | undefined {
+  if ((flags & ~(MS.BIND | MS.REC | MS.REMOUNT)) === 0 && cleared === 0) return undefined
+  const times = flags & ACCESS_TIMES ? MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME : 0
+  const plain = mountAttributes(inUserNamespace ? cleared & LOCKABLE : LOCKABLE)
+  return { set: mountAttributes(flags), clear: plain | times | MOUNT_ATTR.NOSYMFOLLOW }
+}
+
+/** What words such as `rro` and `rshared` change at a detached tree. */
+function treeAttributes(w: ProgramWriter, what: string, mount: string, options: SplitOptions): void {
   const { recursive } = options
   if (recursive.set || recursive.clear) setAttributes(w, `${what}: recursive attributes`, mount, { ...recursive, recursive: true })
   for (const bits of options.propagation) {
@@ -198,12 +217,25 @@ function readonlyPath(w: ProgramWriter, path: string): void {
   w.block(done)
 }
 
+/** Without pivot_root the host's mounts stay in reach: a whole proc or sysfs would let a nested user namespace mount its own. */
+function hideTree(w: ProgramWriter, path: string): void {
+  const hidden = w.fresh('hidden')
+  w.step(`${path}: stop propagation`, 'mount', [0, text(path), 0, MS.SLAVE | MS.REC, 0])
+  // In a user namespace it is locked to what is below it.
+  const cover = w.aside('cover', hidden, () => {
+    w.step(`cover ${path}`, 'mount', [text('tmpfs'), text(path), text('tmpfs'), MS.RDONLY, 0])
+  })
+  w.step(`unmount ${path}`, 'umount2', [text(path), MNT_DETACH], { onError: cover })
+  w.block(hidden)
+}
+
 /** The change of root. After it the host's paths are gone. */
 export function enterRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts, closeLater: readonly string[]): void {
   for (const mount of closeLater) setAttributes(w, 'make a tmpfs read-only', mount, { set: MOUNT_ATTR.RDONLY })
   if (spec.root?.readonly) setAttributes(w, 'make the root read-only', 'root', { set: MOUNT_ATTR.RDONLY })
   w.step('enter the root', 'fchdir', [value('root')])
-  if (facts.noPivot) {
+  if (facts.hostTrees) {
+    for (const path of facts.hostTrees) hideTree(w, path)
     w.step('move the root', 'mount', [text('.'), text('/'), 0, MS.MOVE, 0])
     w.step('change root', 'chroot', [text('.')])
   } else {

@@ -76,6 +76,7 @@ const table = {
   readlinkat: [267, 78],
   fchmodat: [268, 53],
   faccessat: [269, 48],
+  faccessat2: [439, 439],
   unshare: [272, 97],
   splice: [275, 76],
   pipe2: [293, 59],
