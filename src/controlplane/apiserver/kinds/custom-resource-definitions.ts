@@ -13,6 +13,9 @@ import type { Deleter } from '../registry/deletion.js'
 import type { Writer } from '../registry/writer.js'
 import { eachChange } from './each-change.js'
 
+/** Objects that their finalizers hold are looked for again after this. */
+const HELD_MS = 500
+
 export const CLEANUP = 'customresourcecleanup.apiextensions.k8s.io'
 
 type Condition = CustomResourceDefinitionCondition
@@ -147,9 +150,10 @@ export async function customResourceDefinitions(backend: Backend, writer: Writer
 
   await eachChange(
     cache,
-    async () => {
+    async (again) => {
       const all = cache.slice().map((entry) => rememberedObject(entry) as CustomResourceDefinition)
       for (const definition of all) {
+        if (definition.metadata.deletionTimestamp) backend.clock.after(HELD_MS, again)
         await reconcileOne(definition, all).catch((error: unknown) => {
           if (!isStatus(error, 'NotFound', 'Conflict'))
             backend.log.warn('custom resource definition', { name: definition.metadata.name, err: explain(error) })

@@ -2,8 +2,8 @@
 import { deferred } from '../../../lib/index.js'
 import type { ResourceCache } from '../registry/cache.js'
 
-/** Until `signal`. What `run` changes itself makes it run again. */
-export async function eachChange(cache: ResourceCache, run: () => Promise<void>, signal: AbortSignal): Promise<void> {
+/** Until `signal`. What `run` changes itself makes it run again, and so does `again`, whenever it is called. */
+export async function eachChange(cache: ResourceCache, run: (again: () => void) => Promise<void>, signal: AbortSignal): Promise<void> {
   let wake = deferred()
   let dirty = true
   const note = (): void => {
@@ -16,7 +16,7 @@ export async function eachChange(cache: ResourceCache, run: () => Promise<void>,
     while (!signal.aborted) {
       if (dirty) {
         dirty = false
-        await run()
+        await run(note)
         continue
       }
       wake = deferred()
