@@ -108,7 +108,8 @@ t.test('containerd', hasContainerd ? options : { skip: 'no containerd' }, async 
       const name = `reads-${version.replace('.', '')}`
       await n.run(name, {
         restartPolicy: 'Never',
-        containers: [shell('while read line; do echo "got $line"; done; echo over', { stdin: true, stdinOnce: true })],
+        // containerd hands over what is said once both streams are attached, and attaches the input first.
+        containers: [shell('while read line; do sleep 0.5; echo "got $line"; done; echo over', { stdin: true, stdinOnce: true })],
       })
       await n.wait(name, isReady)
       t.match((await k.feed('a\nb\n', 'attach', '-i', name)).stdout, /got a\ngot b\n/)

@@ -132,6 +132,7 @@ t.test('inside', options, async (t) => {
     await n.run('host', { hostNetwork: true, hostPID: true, hostIPC: true, containers: [shell(script)] })
     await n.run('own', { shareProcessNamespace: true, containers: [shell(script), shell(script, { name: 'second' })] })
     const host = await n.wait('host', isReady)
+    await n.wait('own', isReady)
     t.match(host.status, { podIP: '127.0.0.1', hostIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] })
     const link = (kind: string, name = 'host'): Promise<string> => n.exec(name, 'main', 'readlink', `/proc/self/ns/${kind}`)
     for (const kind of ['ipc', 'net', 'pid']) t.not(await link(kind), await link(kind, 'own'), kind)
