@@ -262,9 +262,12 @@ export function speakSpdy(connection: Duplex, head: Uint8Array, handlers: SpdyHa
   }
   connection.on('data', feed)
   connection.once('error', () => settle())
+  // What has come is read before the streams are let go: headers are decompressed in their own time.
   connection.once('close', () => {
-    letGo()
-    settle()
+    void busy.then(() => {
+      letGo()
+      settle()
+    })
   })
   connection.once('end', () => void busy.then(end))
   if (buffered.length > 0) feed(Buffer.alloc(0))

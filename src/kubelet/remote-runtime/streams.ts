@@ -48,15 +48,15 @@ interface Wanted {
   readonly tty?: boolean
 }
 
-/** All that a stream says until it or its connection ends. */
-function wordsOf(stream: Duplex, session: SpdySession): Promise<string> {
+/** All that a stream says until it ends, or is cut off with its connection: which has ended before the last words are read. */
+function wordsOf(stream: Duplex): Promise<string> {
   const said = deferred<string>()
   let text = ''
   stream.on('data', (chunk: Buffer) => {
     text += chunk
   })
   stream.once('end', () => said.resolve(text))
-  void session.closed.then(() => said.resolve(text))
+  stream.once('close', () => said.resolve(text))
   return said.promise
 }
 
@@ -64,7 +64,7 @@ export async function openStdio(url: string, wanted: Wanted): Promise<RemoteStdi
   const session = await connect(url, 'v4.channel.k8s.io')
   const open = async (streamtype: string, asked = true): Promise<Duplex | undefined> =>
     asked ? await session.open({ streamtype }) : undefined
-  const status = wordsOf((await open('error')) as Duplex, session)
+  const status = wordsOf((await open('error')) as Duplex)
   const stdin = await open('stdin', wanted.stdin)
   const stdout = await open('stdout', wanted.stdout)
   const stderr = await open('stderr', wanted.stderr && !wanted.tty)
@@ -93,7 +93,7 @@ export async function openPort(url: string, port: number): Promise<Duplex> {
   const error = await session.open({ ...headers, streamtype: 'error' })
   const data = await session.open({ ...headers, streamtype: 'data' })
   error.end()
-  void wordsOf(error, session).then((words) => {
+  void wordsOf(error).then((words) => {
     if (words !== '') data.destroy(new CriError('UNAVAILABLE', words))
   })
   // When the pod has said all, the connection is over.
