@@ -8,7 +8,7 @@ const seeds = only === undefined ? Array.from({ length: Number(process.env.KNARR
 
 t.setTimeout(580_000)
 
-t.test('the cluster converges, whatever the network and the processes do', { timeout: 540_000 }, async (t) => {
+t.test('the cluster converges, whatever the network and the processes do', { timeout: 1_100_000 }, async (t) => {
   const key = signingKey()
   let crashes = 0
   let serverCrashes = 0
