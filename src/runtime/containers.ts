@@ -70,6 +70,7 @@ export class Containers implements Runtime {
   constructor(options: RuntimeOptions) {
     this.options = options
     this.files = new StateFiles(options.root ?? '/run/knarr/runtime')
+    this.files.removeDrafts()
     this.clock = options.clock ?? systemClock
   }
 

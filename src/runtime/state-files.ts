@@ -90,15 +90,30 @@ export class StateFiles {
     return folder
   }
 
-  /** "#" is in no id: a folder that is still being filled cannot be taken for a container. */
+  /** "#" is in no id: a folder that is still being filled cannot be taken for a container. Its name tells who fills it. */
   private makeDraft(): string {
-    const prefix = join(this.root, '#')
+    const prefix = join(this.root, `#${process.pid}.`)
     try {
       return mkdtempSync(prefix)
     } catch (error) {
       if (!hasErrno(error, 'ENOENT')) throw error
       mkdirSync(this.root, { recursive: true, mode: 0o711 })
       return mkdtempSync(prefix)
+    }
+  }
+
+  /** Removes what makers of containers left that died while they filled a folder. */
+  removeDrafts(): void {
+    let names: readonly string[]
+    try {
+      names = readdirSync(this.root)
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return
+      throw error
+    }
+    for (const name of names) {
+      const maker = /^#(\d+)\./.exec(name)?.[1]
+      if (maker && processBirth(Number(maker)) === undefined) rmSync(join(this.root, name), { recursive: true, force: true })
     }
   }
 
