@@ -13,12 +13,15 @@ import { mergeResources, ociResources } from './spec/resources.js'
 import type { CreateContainerRequest, LinuxContainerResources } from './types.js'
 import { announce, containerState } from './views.js'
 
-function check(engine: Engine, { config, podSandboxId }: CreateContainerRequest): SandboxRecord {
+function check(engine: Engine, { config, podSandboxId, sandboxConfig }: CreateContainerRequest): SandboxRecord {
   const sandbox = sandboxOf(engine, podSandboxId)
   if (sandbox.phase !== 'ready' || !engine.pausing.has(sandbox.id))
     throw new CriError('FAILED_PRECONDITION', `pod sandbox ${sandbox.id} is not ready: containers can be added to a running one only`)
   if (!config?.metadata?.name) throw invalid('container: metadata must have a name')
   if (!config.image?.image) throw invalid(`container ${config.metadata.name}: no image`)
+  // What the caller says of the pod now counts: it may have got a privileged container since it was made.
+  if (config.linux?.securityContext?.privileged && !(sandboxConfig ?? sandbox.config).linux?.securityContext?.privileged)
+    throw invalid(`container ${config.metadata.name} is privileged: no privileged container is allowed in pod sandbox ${sandbox.id}`)
   const { name, attempt = 0 } = config.metadata
   for (const other of engine.containers.all.values())
     if (other.sandboxId === sandbox.id && other.config.metadata.name === name && (other.config.metadata.attempt ?? 0) === attempt)

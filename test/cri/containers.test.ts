@@ -26,7 +26,7 @@ t.test('containers', options, async (t) => {
     close()
     await s.end()
   })
-  const config: PodSandboxConfig = s.pod('pod')
+  const config: PodSandboxConfig = s.pod('pod', { linux: { securityContext: { privileged: true } } })
   const { podSandboxId } = await cri.runPodSandbox({ config })
   let count = 0
 
@@ -83,6 +83,17 @@ t.test('containers', options, async (t) => {
     t.match(await output('grep NoNewPrivs /proc/self/status', secure({ noNewPrivs: true })), [/1$/])
     t.match(await output('grep NoNewPrivs /proc/self/status'), [/0$/])
     await t.rejects(output('true', secure({ capabilities: { addCapabilities: ['FLY'] } })), /FLY/)
+  })
+
+  t.test('a privileged container is refused in a pod sandbox that is not', { timeout: 120_000 }, async (t) => {
+    const plain = s.pod('plain')
+    const { podSandboxId: id } = await cri.runPodSandbox({ config: plain })
+    const privileged = { metadata: { name: 'all' }, image: { image: IMAGE }, ...secure({ privileged: true }) }
+    const create = (sandboxConfig: PodSandboxConfig) => cri.createContainer({ podSandboxId: id, sandboxConfig, config: privileged })
+    await t.rejects(create(plain), { code: 'INVALID_ARGUMENT', message: /no privileged container is allowed in pod sandbox/ })
+    t.strictSame(await cri.listContainers({ podSandboxId: id }), [], 'nothing of it stays')
+    await create({ ...plain, linux: { ...plain.linux, securityContext: { privileged: true } } })
+    await cri.removePodSandbox(id)
   })
 
   t.test('system call filters', { timeout: 120_000 }, async (t) => {

@@ -1,6 +1,5 @@
 // Everything known about one pod while a worker looks after it. Mutable, and owned by that worker alone.
 import type { Pod, PodStatus } from '../../api/index.js'
-import type { PodSandboxConfig } from '../../cri/index.js'
 import { explain, rfc3339 } from '../../lib/index.js'
 import { messageFileOf } from '../container/mounts.js'
 import type { Prober } from '../probe/prober.js'
@@ -37,7 +36,6 @@ export interface PodRecord {
   volumesStale: boolean
   /** When they failed: not tried again before. */
   volumesRetryAt: number | undefined
-  sandboxConfig: PodSandboxConfig | undefined
   readonly startTime: string
   readonly prober: Prober
 }
@@ -56,7 +54,6 @@ export const newRecord = (pod: Pod, startTime: number, prober: Prober): PodRecor
   volumes: undefined,
   volumesStale: true,
   volumesRetryAt: undefined,
-  sandboxConfig: undefined,
   startTime: rfc3339(startTime),
   prober,
 })

@@ -50,19 +50,16 @@ export async function makeSandbox(record: PodRecord, services: PodServices, atte
   await fs.mkdir(services.volumes.podFolder(pod.metadata.uid ?? ''), { recursive: true, mode: 0o750 })
   await saveCheckpoint(services.volumes.podFolder(pod.metadata.uid ?? ''), pod)
   const { podSandboxId } = await services.sandboxSlots(() => services.cri.runPodSandbox({ config, runtimeHandler }, { signal }))
-  record.sandboxConfig = config
   await refreshSandbox(record, services, podSandboxId)
 }
 
-/** The configuration that the current sandbox was made with, also after a restart of the daemon. */
-export function currentSandboxConfig(record: PodRecord, services: PodServices) {
-  record.sandboxConfig ??= sandboxConfig(record.pod, record.observed.sandboxes[0]?.attempt ?? 0, {
+/** The configuration of the current sandbox as the pod is now: ephemeral containers may have come since it was made. */
+export const currentSandboxConfig = ({ pod, observed }: PodRecord, services: PodServices) =>
+  sandboxConfig(pod, observed.sandboxes[0]?.attempt ?? 0, {
     dns: services.dns(),
     podLogs: services.podLogs,
     cgroupRoot: services.settings.cgroupRoot,
   })
-  return record.sandboxConfig
-}
 
 export function reportSandboxFailure(record: PodRecord, services: PodServices, error: unknown): void {
   podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sentence(error)}`)
