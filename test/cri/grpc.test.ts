@@ -225,6 +225,26 @@ t.test('grpc', options, async (t) => {
     stream.destroy()
   })
 
+  t.test('port-forward as kubectl has it: SPDY within WebSocket, by a name that RFC 6455 does not allow', { timeout: 120_000 }, async (t) => {
+    const { url } = await client.call('PortForward', { podSandboxId, port: [7000] })
+    const { port, pathname } = new URL(String(url))
+    const upgrade = httpRequest({
+      port,
+      path: pathname,
+      headers: {
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': Buffer.alloc(16, 1).toString('base64'),
+        'sec-websocket-protocol': 'SPDY/3.1+portforward.k8s.io',
+      },
+    }).end()
+    const [response, stream] = (await once(upgrade, 'upgrade')) as [{ statusCode: number; headers: Record<string, string> }, Socket]
+    t.equal(response.statusCode, 101)
+    t.equal(response.headers['sec-websocket-protocol'], 'SPDY/3.1+portforward.k8s.io')
+    stream.destroy()
+  })
+
   t.test('port-forward over WebSocket channels', { timeout: 120_000 }, async (t) => {
     const made = await client.call('CreateContainer', {
       podSandboxId,

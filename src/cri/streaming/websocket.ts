@@ -13,6 +13,8 @@ export function acceptWebSocket(
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((word) => word.trim())
   const protocol = protocols.find((each) => offered.includes(each))
   if (protocol === undefined && !(offered.length === 1 && offered[0] === '')) return Promise.resolve(undefined)
+  // `SPDY/3.1+portforward.k8s.io` has a character that RFC 6455 does not allow in a name: the library must not see what is settled here.
+  if (protocol !== undefined) request.headers['sec-websocket-protocol'] = 'settled'
   const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, handleProtocols: () => protocol ?? false })
   return new Promise((resolve) =>
     server.handleUpgrade(request, socket, head, (accepted) => resolve({ socket: accepted, protocol: protocol ?? '' })),
