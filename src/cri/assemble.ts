@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { copyTree, type Image, type Mount as LayerMount } from '../image/index.js'
 import { hasErrno } from '../lib/index.js'
 import { type MountSpec, mount, type Seccomp, type Spec } from '../runtime/index.js'
+import { ensureAppArmor } from './apparmor.js'
 import { makeContainerDir } from './containers.js'
 import { containerDir, type Engine, sandboxDir, spoolDir, volumesDir } from './engine.js'
 import { CriError, invalid } from './errors.js'
@@ -13,12 +14,14 @@ import { layerFolders, readImageFile } from './image-files.js'
 import { endInput } from './output.js'
 import { isHostIpc, isHostNetwork, unmountQuietly } from './pods.js'
 import type { ContainerRecord, SandboxRecord } from './records.js'
+import { relabel } from './relabel.js'
 import { shiftOwners } from './shift-owners.js'
 import { applyCdi, cdiEdits } from './spec/cdi.js'
 import { containerSpec } from './spec/container.js'
 import { cleanPath } from './spec/mounts.js'
 import { cgroupsPath } from './spec/sandbox.js'
 import { parseSeccompProfile } from './spec/seccomp.js'
+import { contextOption, isUnlabelled, labelsOf, relabelled, type SELinuxLabels } from './spec/selinux.js'
 import { type ResolvedUser, resolveUser } from './spec/users.js'
 import type { ContainerConfig, Mount } from './types.js'
 
@@ -136,6 +139,15 @@ function subPathMounts(view: readonly LayerMount[], destination: string, subPath
   return [{ destination, type: 'overlay', source: 'overlay', options: ['ro', `lowerdir=${lower}`] }]
 }
 
+/** The container's own wishes over what its pod has. Empty where the kernel has no SELinux, and for whom it is not meant. */
+function labelsIn(engine: Engine, config: ContainerConfig, sandbox: SandboxRecord): SELinuxLabels {
+  const policy = engine.machine.selinux
+  const security = config.linux?.securityContext
+  if (!policy || isUnlabelled(security?.privileged ?? false, security?.namespaceOptions)) return { process: '', mount: '' }
+  const want = security?.selinuxOptions ?? sandbox.config.linux?.securityContext?.selinuxOptions
+  return labelsOf(want, policy, sandbox.selinuxLevel ?? 's0')
+}
+
 export interface Assembled {
   readonly spec: Spec
   readonly record: ContainerRecord
@@ -146,7 +158,10 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
   const dir = makeContainerDir(engine, id)
   const [layers, images] = await Promise.all([engine.images.snapshot.prepare(id, image), imageMounts(engine, first)])
   const user = userOf(config, image, layers)
+  const apparmorProfile = await ensureAppArmor(config.linux?.securityContext, engine.machine.apparmor)
   makeHostPaths(config)
+  const labels = labelsIn(engine, config, sandbox)
+  if (labels.mount) for (const path of relabelled(config.mounts ?? [])) relabel(path, labels.mount)
   const security = config.linux?.securityContext
   const wanted = config.devices ?? []
   const devices = security?.privileged
@@ -159,7 +174,8 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
   const userns = sandbox.config.linux?.securityContext?.namespaceOptions?.usernsOptions
   const shifted = userns?.mode === 'POD'
   const metadataOnly = (layer: LayerMount): readonly string[] => (shifted && layer.type === 'overlay' ? ['metacopy=on'] : [])
-  for (const layer of layers) mount({ ...layer, options: [...(layer.options ?? []), ...metadataOnly(layer)], target: rootfs })
+  const labelled = labels.mount ? contextOption(labels.mount) : []
+  for (const layer of layers) mount({ ...layer, options: [...(layer.options ?? []), ...metadataOnly(layer), ...labelled], target: rootfs })
   makeFoldersBelow(rootfs, cleanPath(config.workingDir || image.config.config?.WorkingDir || '/'))
   if (shifted) await shiftOwners(rootfs, userns?.uids ?? [], userns?.gids ?? [])
   const hostNetwork = isHostNetwork(sandbox.config)
@@ -171,8 +187,9 @@ export async function assemble(engine: Engine, first: ContainerRecord, sandbox: 
     user,
     hostname: (hostNetwork ? '' : sandbox.config.hostname) || engine.machine.hostname,
     capabilities: engine.machine.capabilities,
-    apparmor: engine.machine.apparmor,
-    selinux: engine.machine.selinux,
+    apparmorProfile,
+    selinuxLabel: labels.process,
+    mountLabel: labels.mount,
     seccomp: engine.machine.seccomp,
     seccompProfile: seccompProfile(config),
     arch: engine.machine.arch,

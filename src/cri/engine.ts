@@ -8,6 +8,7 @@ import { CriError, notFound } from './errors.js'
 import { createEvents, type Events } from './events.js'
 import type { LogPump } from './log-pump.js'
 import { type ContainerRecord, openRecords, type RecordStore, type SandboxRecord } from './records.js'
+import type { SELinuxPolicy } from './spec/selinux.js'
 import type { PodSandboxConfig, StringMap } from './types.js'
 
 /** How pods get their network. The consumer's view of CNI. */
@@ -35,7 +36,8 @@ export interface Machine {
   readonly capabilities: readonly string[]
   readonly seccomp: boolean
   readonly apparmor: boolean
-  readonly selinux: boolean
+  /** What the policy of SELinux has for containers; undefined where the kernel has none. */
+  readonly selinux: SELinuxPolicy | undefined
   /** All device nodes, for privileged containers. */
   hostDevices(): readonly Device[]
 }

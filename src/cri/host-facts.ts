@@ -9,6 +9,7 @@ import { invalid } from './errors.js'
 import type { ProcessFacts } from './metrics.js'
 import { ALL_CAPABILITIES } from './spec/capabilities.js'
 import type { CdiFile } from './spec/cdi.js'
+import { parseContexts, type SELinuxPolicy } from './spec/selinux.js'
 
 const major = (rdev: number): number => Number(((BigInt(rdev) >> 8n) & 0xfffn) | ((BigInt(rdev) >> 32n) & ~0xfffn))
 const minor = (rdev: number): number => Number((BigInt(rdev) & 0xffn) | ((BigInt(rdev) >> 12n) & ~0xffn))
@@ -79,6 +80,12 @@ const read = (path: string): string => {
   }
 }
 
+/** Of the policy that /etc/selinux/config names. */
+function selinuxPolicy(): SELinuxPolicy {
+  const name = /^SELINUXTYPE=(\S+)/m.exec(read('/etc/selinux/config'))?.[1] ?? 'targeted'
+  return parseContexts(read(`/etc/selinux/${name}/contexts/lxc_contexts`))
+}
+
 /** The machine we run on. */
 export function thisMachine(): Machine {
   const lastCapability = Number(read('/proc/sys/kernel/cap_last_cap') || 40)
@@ -91,7 +98,7 @@ export function thisMachine(): Machine {
     capabilities: ALL_CAPABILITIES.filter((_, i) => i <= lastCapability && (bounding & (1n << BigInt(i))) !== 0n),
     seccomp: /^Seccomp:/m.test(read('/proc/self/status')),
     apparmor: read('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
-    selinux: read('/sys/fs/selinux/enforce') !== '',
+    selinux: read('/sys/fs/selinux/enforce') === '' ? undefined : selinuxPolicy(),
     hostDevices,
   }
 }

@@ -1,16 +1,18 @@
 // Pod sandboxes: made, stopped, removed.
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { hasErrno } from '../lib/index.js'
+import { hasErrno, randomInt } from '../lib/index.js'
 import { createNetworkNamespace, mount, pinNamespace, RuntimeError, removeNetworkNamespace, unmount } from '../runtime/index.js'
 import { removeContainer, stopContainer } from './containers.js'
 import { containersOf, type Engine, find, newId, sandboxDir, sandboxOf, Undo } from './engine.js'
 import { CriError, criError, invalid } from './errors.js'
 import type { SandboxRecord } from './records.js'
+import { relabel } from './relabel.js'
 import { hostsFile, resolvConf } from './sandbox-files.js'
 import { hasUserNamespace } from './spec/namespaces.js'
 import { ociResources } from './spec/resources.js'
 import { cgroupsPath, sandboxSpec } from './spec/sandbox.js'
+import { contextOption, isUnlabelled, labelsOf, newLevel } from './spec/selinux.js'
 import type { LinuxContainerResources, PodSandboxConfig, RunPodSandboxRequest } from './types.js'
 import { announce } from './views.js'
 
@@ -39,6 +41,19 @@ function check(engine: Engine, { config, runtimeHandler = '' }: RunPodSandboxReq
   }
 }
 
+/** The level that the pod's containers have in common: what the caller says, else one that no other pod has. */
+function levelOf(engine: Engine, config: PodSandboxConfig): string {
+  const taken = new Set([...engine.sandboxes.all.values()].map(({ selinuxLevel = '' }) => selinuxLevel))
+  return config.linux?.securityContext?.selinuxOptions?.level || newLevel((below) => randomInt(engine.random, below), taken)
+}
+
+/** Of what the pod's containers share; '' for none. */
+function mountLabelOf(engine: Engine, { config, selinuxLevel }: SandboxRecord): string {
+  const security = config.linux?.securityContext
+  if (!engine.machine.selinux || selinuxLevel === undefined || isUnlabelled(false, security?.namespaceOptions)) return ''
+  return labelsOf(security?.selinuxOptions, engine.machine.selinux, selinuxLevel).mount
+}
+
 /** The files and the shared memory that the pod's containers will see. */
 function makeFiles(engine: Engine, record: SandboxRecord, undo: Undo): void {
   const dir = sandboxDir(engine, record.id)
@@ -51,8 +66,14 @@ function makeFiles(engine: Engine, record: SandboxRecord, undo: Undo): void {
   else copyOr(join(dir, 'resolv.conf'), '/etc/resolv.conf', '')
   if (isHostIpc(config)) return
   const target = join(dir, 'shm')
+  const label = mountLabelOf(engine, record)
   undo.add('shared memory', () => unmountQuietly(target))
-  mount({ source: 'shm', target, type: 'tmpfs', options: ['nosuid', 'nodev', 'noexec', 'mode=1777', `size=${SHM_BYTES}`] })
+  mount({
+    source: 'shm',
+    target,
+    type: 'tmpfs',
+    options: ['nosuid', 'nodev', 'noexec', 'mode=1777', `size=${SHM_BYTES}`, ...(label ? contextOption(label) : [])],
+  })
 }
 
 function copyOr(target: string, source: string, otherwise: string): void {
@@ -142,6 +163,7 @@ export async function runPodSandbox(engine: Engine, request: RunPodSandboxReques
     ...(netns === undefined ? {} : { netns }),
     ips: [],
     pausePid: 0,
+    ...(engine.machine.selinux ? { selinuxLevel: levelOf(engine, config) } : {}),
     bootId: engine.machine.bootId,
   })
   const undo = new Undo(engine.log.child({ sandbox: id }))
@@ -152,6 +174,8 @@ export async function runPodSandbox(engine: Engine, request: RunPodSandboxReques
     const hosts = join(sandboxDir(engine, id), 'hosts')
     if (hostNetwork) copyOr(hosts, '/etc/hosts', hostsFile(engine.machine.hostname, []))
     else writeFileSync(hosts, hostsFile(config.hostname || config.metadata.name, ips))
+    const label = mountLabelOf(engine, record)
+    if (label) for (const name of ['hosts', 'hostname', 'resolv.conf']) relabel(join(sandboxDir(engine, id), name), label)
     record = engine.sandboxes.save({ ...record, phase: 'ready', ips, pausePid: pid })
   } catch (error) {
     await undo.run()

@@ -21,6 +21,8 @@ export interface SandboxRecord {
   readonly netns?: string
   readonly ips: readonly string[]
   readonly pausePid: number
+  /** Where the kernel has SELinux: the level that its containers have when they name none. */
+  readonly selinuxLevel?: string
   /** Of the machine's boot in which it was made. */
   readonly bootId: string
 }

@@ -164,8 +164,15 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       .filter(({ stage, pod: other }) => stage === 'sync' || (stage === 'stopping' && isKnown(other)))
       .filter(({ pod: other }) => other.metadata.uid !== pod.metadata.uid)
       .map(({ pod: other }) => other)
-    const node = { name: nodeName, labels: currentNode()?.metadata.labels ?? {}, allocatable: allocatable() }
-    return refusalOf({ pod, others, node, allowedUnsafeSysctls: settings.allowedUnsafeSysctls, shuttingDown: down })
+    return refusalOf({
+      pod,
+      others,
+      node: currentNode() ?? { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } },
+      allocatable: allocatable(),
+      apparmor: facts.apparmor,
+      allowedUnsafeSysctls: settings.allowedUnsafeSysctls,
+      shuttingDown: down,
+    })
   }
 
   const mirrors = createMirrors({

@@ -14,6 +14,7 @@ export {
   type Pipe,
   pipe,
   removeNetworkNamespace,
+  setXattr,
   signalNumber,
   spliceToFile,
   unmount,

@@ -225,7 +225,7 @@ t.test('grpc', options, async (t) => {
     stream.destroy()
   })
 
-  t.test('port-forward as kubectl has it: SPDY within WebSocket, by a name that RFC 6455 does not allow', { timeout: 120_000 }, async (t) => {
+  t.test('port-forward as kubectl has it: SPDY within WebSocket', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('PortForward', { podSandboxId, port: [7000] })
     const { port, pathname } = new URL(String(url))
     const upgrade = httpRequest({

@@ -1,5 +1,5 @@
 // Pods that ask for what cannot be: the states, reasons, messages and events that Kubernetes gives, and what helps. Needs root.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigMap, type PodSpec, RuntimeClass, Secret } from '../../src/api/index.js'
@@ -192,6 +192,15 @@ t.test('what cannot be', options, async (t) => {
         'OutOfcpu',
         /^Pod was rejected: Node didn't have enough resource: cpu, requested: 5000000, used: \d+, capacity: \d+$/,
       ],
+      ...(existsSync('/sys/module/apparmor')
+        ? {}
+        : {
+            apparmor: [
+              { securityContext: { appArmorProfile: { type: 'RuntimeDefault' } }, containers: [shell(FOREVER)] },
+              'AppArmor',
+              /^Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host$/,
+            ],
+          }),
       sysctl: [
         { securityContext: { sysctls: [{ name: 'kernel.msgmax', value: '1' }] }, containers: [shell(FOREVER)] },
         'SysctlForbidden',

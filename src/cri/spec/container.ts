@@ -11,6 +11,8 @@ import { defaultSeccomp } from './seccomp.js'
 
 export interface ContainerFacts extends ProcessFacts, Omit<MountFacts, 'userNamespace'>, ContainerNamespaceFacts {
   readonly rootfs: string
+  /** SELinux label of what is mounted; '' for none. */
+  readonly mountLabel: string
   readonly cgroupsPath: string
   /** `x64`, `arm64`. */
   readonly arch: string
@@ -87,7 +89,6 @@ export function containerSpec(config: ContainerConfig, facts: ContainerFacts): S
   const mounts = containerMounts(config, { ...facts, userNamespace })
   const seccomp = seccompOf(config, facts, permitted)
   const propagation = rootPropagation(mounts)
-  const selinux = processSpec(config, facts).selinuxLabel
   return {
     ociVersion: OCI_VERSION,
     root: { path: facts.rootfs, readonly: security?.readonlyRootfs ?? false },
@@ -110,7 +111,7 @@ export function containerSpec(config: ContainerConfig, facts: ContainerFacts): S
           }),
       ...(seccomp ? { seccomp } : {}),
       ...(propagation ? { rootfsPropagation: propagation } : {}),
-      ...(selinux ? { mountLabel: selinux } : {}),
+      ...(facts.mountLabel ? { mountLabel: facts.mountLabel } : {}),
     },
   }
 }

@@ -22,7 +22,6 @@ export interface MountFacts {
   readonly images: ReadonlyMap<string, readonly MountSpec[]>
   /** Volumes that the image declares and nothing is mounted on: folder on the host by container path. */
   readonly volumes: ReadonlyMap<string, string>
-  readonly selinux: boolean
 }
 
 const PROPAGATION = {

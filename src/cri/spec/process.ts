@@ -44,28 +44,16 @@ export interface ProcessFacts {
   readonly hostname: string
   /** Capabilities that the kernel knows. */
   readonly capabilities: readonly string[]
-  readonly apparmor: boolean
-  readonly selinux: boolean
-}
-
-function label(config: ContainerConfig): string {
-  const { user, role, type, level } = config.linux?.securityContext?.selinuxOptions ?? {}
-  return type || level ? [user || 'system_u', role || 'system_r', type || 'container_t', level || 's0'].join(':') : ''
-}
-
-/** The name of a profile that the kernel has loaded; other kubelets write `localhost/` before it. The default is none. */
-function apparmorProfile(config: ContainerConfig): string {
-  const want = config.linux?.securityContext?.apparmor
-  if (want?.profileType === 'Unconfined') return 'unconfined'
-  return want?.profileType === 'Localhost' ? (want.localhostRef ?? '').replace(/^localhost\//, '') : ''
+  /** Name of a loaded AppArmor profile; '' for none. */
+  readonly apparmorProfile: string
+  /** SELinux label; '' for none. */
+  readonly selinuxLabel: string
 }
 
 export function processSpec(config: ContainerConfig, facts: ProcessFacts): Process {
   const security = config.linux?.securityContext
   const privileged = security?.privileged ?? false
   const { permitted, ambient } = planCapabilities(security?.capabilities, { privileged, known: facts.capabilities })
-  const profile = facts.apparmor && !privileged ? apparmorProfile(config) : ''
-  const selinux = facts.selinux && !privileged ? label(config) : ''
   const oomScoreAdj = config.linux?.resources?.oomScoreAdj
   return {
     ...(config.tty ? { terminal: true } : {}),
@@ -75,8 +63,8 @@ export function processSpec(config: ContainerConfig, facts: ProcessFacts): Proce
     cwd: config.workingDir || facts.image.WorkingDir || '/',
     capabilities: { bounding: permitted, permitted, effective: permitted, inheritable: ambient, ambient },
     noNewPrivileges: security?.noNewPrivs ?? false,
-    ...(profile ? { apparmorProfile: profile } : {}),
-    ...(selinux ? { selinuxLabel: selinux } : {}),
+    ...(facts.apparmorProfile ? { apparmorProfile: facts.apparmorProfile } : {}),
+    ...(facts.selinuxLabel ? { selinuxLabel: facts.selinuxLabel } : {}),
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
   }
 }

@@ -1,11 +1,11 @@
 import t from 'tap'
 import type { Spec } from '../../runtime/index.js'
-import type { ContainerConfig, LinuxContainerSecurityContext } from '../types.js'
+import type { ContainerConfig } from '../types.js'
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES, planCapabilities } from './capabilities.js'
 import { applyCdi, type CdiFile, cdiEdits } from './cdi.js'
 import { cleanPath, containerMounts, type MountFacts } from './mounts.js'
 import { checkUserNamespace, containerNamespaces, sandboxNamespaces } from './namespaces.js'
-import { processArgs, processEnv, processSpec } from './process.js'
+import { processArgs, processEnv } from './process.js'
 import { mergeResources, ociResources } from './resources.js'
 import { sandboxSpec } from './sandbox.js'
 import { defaultSeccomp, parseSeccompProfile } from './seccomp.js'
@@ -57,7 +57,6 @@ const facts: MountFacts = {
   userNamespace: false,
   images: new Map(),
   volumes: new Map([['/var/lib/data', '/v/0']]),
-  selinux: false,
 }
 
 t.test('mounts: outer before inner, the asked over the usual', async (t) => {
@@ -162,21 +161,4 @@ t.test('CDI', async (t) => {
   t.match(edited.hooks?.createContainer, [{ path: '/hook' }])
   t.throws(() => cdiEdits(['gpu'], [file]), /vendor\/class=name/)
   t.throws(() => cdiEdits(['vendor.com/gpu=three'], [file]), /three/)
-})
-
-t.test('AppArmor and SELinux: where the kernel has them, and not for the privileged', async (t) => {
-  const facts = { image: {}, user: { uid: 0, gid: 0, additionalGids: [], home: '/' }, hostname: '', capabilities: [] }
-  const process = (apparmor: boolean, selinux: boolean, securityContext: LinuxContainerSecurityContext) =>
-    processSpec(
-      { metadata: { name: 'c' }, image: { image: 'x' }, command: ['x'], linux: { securityContext } },
-      { ...facts, apparmor, selinux },
-    )
-  const named = { apparmor: { profileType: 'Localhost' as const, localhostRef: 'localhost/mine' }, selinuxOptions: { level: 's0:c1,c2' } }
-  t.match(process(true, true, named), { apparmorProfile: 'mine', selinuxLabel: 'system_u:system_r:container_t:s0:c1,c2' })
-  const without = process(false, false, named)
-  t.notOk('apparmorProfile' in without || 'selinuxLabel' in without)
-  const privileged = process(true, true, { ...named, privileged: true })
-  t.notOk('apparmorProfile' in privileged || 'selinuxLabel' in privileged)
-  t.equal(process(true, false, { apparmor: { profileType: 'Unconfined' } }).apparmorProfile, 'unconfined')
-  t.equal(process(true, false, {}).apparmorProfile, undefined)
 })

@@ -61,12 +61,14 @@ async function volumeMount(input: MountInput, mount: VolumeMount, index: number)
     return { ...common, readonly: true, image, ...(subPath ? { imageSubPath: subPath } : {}) }
   }
   const readonly = mount.readOnly === true || volume.readOnly
-  if (subPath === undefined) return { ...common, hostPath: volume.path, readonly }
+  // The node's own files keep their labels; what was made for the pod gets the pod's.
+  const selinuxRelabel = !volume.isHost
+  if (subPath === undefined) return { ...common, hostPath: volume.path, readonly, selinuxRelabel }
   try {
     const target = join(input.podFolder, 'volume-subpaths', mount.name, container.name, String(index))
     await input.host.unmount(target)
     await bindSubPath(input.host, { volumeRoot: volume.path, subPath, target })
-    return { ...common, hostPath: target, readonly }
+    return { ...common, hostPath: target, readonly, selinuxRelabel }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     if (/SubPath/.test(why)) throw new ConfigError(why)
@@ -81,7 +83,7 @@ async function hostsMount(input: MountInput): Promise<Mount | undefined> {
   if (input.container.volumeMounts?.some(({ mountPath }) => mountPath === '/etc/hosts')) return undefined
   const path = join(input.podFolder, 'etc-hosts')
   await fs.writeFile(path, input.hosts, { mode: 0o644 })
-  return { containerPath: '/etc/hosts', hostPath: path, readonly: false }
+  return { containerPath: '/etc/hosts', hostPath: path, readonly: false, selinuxRelabel: true }
 }
 
 async function messageMount(input: MountInput): Promise<Mount> {
@@ -91,7 +93,7 @@ async function messageMount(input: MountInput): Promise<Mount> {
   await fs.writeFile(path, '')
   // Whoever the container runs as has to be able to write it.
   await fs.chmod(path, 0o666)
-  return { containerPath: container.terminationMessagePath || DEFAULT_MESSAGE_PATH, hostPath: path, readonly: false }
+  return { containerPath: container.terminationMessagePath || DEFAULT_MESSAGE_PATH, hostPath: path, readonly: false, selinuxRelabel: true }
 }
 
 export interface ContainerMounts {

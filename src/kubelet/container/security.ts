@@ -1,7 +1,7 @@
 // Who a container runs as and what it may: the pod's securityContext and the container's own, joined.
 import type { Container, Pod, SeccompProfile } from '../../api/index.js'
 import type { Image, LinuxContainerSecurityContext, SecurityProfile } from '../../cri/index.js'
-import { namespaceOptions } from '../sandbox/config.js'
+import { namespaceOptions, selinuxOptions } from '../sandbox/config.js'
 import { ConfigError } from './fields.js'
 
 /** Shown as empty inside, whatever the kernel would tell. */
@@ -92,15 +92,6 @@ export function securityContextOf({ pod, container, root, volumeGroups, targetId
           } as const,
         }
       : {}),
-    ...(selinux
-      ? {
-          selinuxOptions: {
-            user: selinux.user ?? '',
-            role: selinux.role ?? '',
-            type: selinux.type ?? '',
-            level: selinux.level ?? '',
-          },
-        }
-      : {}),
+    ...(selinux ? { selinuxOptions: selinuxOptions(selinux) } : {}),
   }
 }

@@ -19,6 +19,8 @@ export interface NodeFacts {
   readonly hugePages: Readonly<Record<string, number>>
   readonly addresses: readonly string[]
   readonly pidMax: number
+  /** The kernel confines by AppArmor profiles. */
+  readonly apparmor: boolean
 }
 
 function read(path: string): string {
@@ -86,6 +88,7 @@ export function nodeFacts(): NodeFacts {
     hugePages: hugePages(),
     addresses: nodeAddresses(),
     pidMax: Number(read('/proc/sys/kernel/pid_max')) || 32_768,
+    apparmor: read('/sys/module/apparmor/parameters/enabled') === 'Y',
   }
 }
 

@@ -1,13 +1,8 @@
 // Pods that were bound here and cannot run here. Pure.
-import type { NodeSelectorRequirement, NodeSelectorTerm, Pod } from '../../api/index.js'
+import { type Node, type Pod, wantsNode } from '../../api/index.js'
+import { containersOf } from './containers.js'
 import { amount, milli } from './quantity.js'
 import { podRequest } from './resources.js'
-
-export interface AdmissionNode {
-  readonly name: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly allocatable: Readonly<Record<string, string>>
-}
 
 export interface Refusal {
   readonly reason: string
@@ -44,37 +39,11 @@ function sysctlRefusal(pod: Pod, unsafe: readonly string[]): Refusal | undefined
   return undefined
 }
 
-function requirementHolds({ key, operator, values = [] }: NodeSelectorRequirement, labels: Readonly<Record<string, string>>): boolean {
-  const value = labels[key]
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0])
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0])
-    default:
-      return false
-  }
-}
-
-const termHolds = ({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: AdmissionNode): boolean =>
-  matchExpressions.length + matchFields.length > 0 &&
-  matchExpressions.every((requirement) => requirementHolds(requirement, node.labels)) &&
-  matchFields.every((requirement) => requirementHolds(requirement, { 'metadata.name': node.name }))
-
-function affinityHolds(pod: Pod, node: AdmissionNode): boolean {
-  const selector = Object.entries(pod.spec?.nodeSelector ?? {})
-  if (!selector.every(([key, value]) => node.labels[key] === value)) return false
-  const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
-  return required ? required.nodeSelectorTerms.some((term) => termHolds(term, node)) : true
-}
+/** Unconfined is had everywhere. */
+const wantsProfile = (pod: Pod): boolean =>
+  [pod.spec?.securityContext, ...containersOf(pod).map(({ spec }) => spec.securityContext)].some(
+    (context) => context?.appArmorProfile && context.appArmorProfile.type !== 'Unconfined',
+  )
 
 interface HostPort {
   readonly port: number
@@ -93,11 +62,11 @@ const hostPorts = (pod: Pod): readonly HostPort[] =>
 const clash = (a: HostPort, b: HostPort): boolean =>
   a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0')
 
-function resourceRefusal(pod: Pod, others: readonly Pod[], node: AdmissionNode): Refusal | undefined {
-  const podLimit = amount(node.allocatable.pods)
+function resourceRefusal(pod: Pod, others: readonly Pod[], allocatable: Readonly<Record<string, string>>): Refusal | undefined {
+  const podLimit = amount(allocatable.pods)
   if (podLimit > 0 && others.length + 1 > podLimit)
     return rejected('OutOfpods', `Node didn't have enough resource: pods, requested: 1, used: ${others.length}, capacity: ${podLimit}`)
-  for (const [name, quantity] of Object.entries(node.allocatable)) {
+  for (const [name, quantity] of Object.entries(allocatable)) {
     if (name === 'pods') continue
     const requested = podRequest(pod, name)
     if (requested === 0) continue
@@ -114,20 +83,32 @@ export interface AdmissionInput {
   readonly pod: Pod
   /** Pods of this node that have not ended. */
   readonly others: readonly Pod[]
-  readonly node: AdmissionNode
+  readonly node: Node
+  readonly allocatable: Readonly<Record<string, string>>
+  /** The kernel confines by AppArmor profiles. */
+  readonly apparmor: boolean
   readonly allowedUnsafeSysctls: readonly string[]
   readonly shuttingDown: boolean
 }
 
 /** Why the pod fails at once, or undefined. */
-export function refusalOf({ pod, others, node, allowedUnsafeSysctls, shuttingDown }: AdmissionInput): Refusal | undefined {
+export function refusalOf({
+  pod,
+  others,
+  node,
+  allocatable,
+  apparmor,
+  allowedUnsafeSysctls,
+  shuttingDown,
+}: AdmissionInput): Refusal | undefined {
   if (shuttingDown) return { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' }
   if (pod.spec?.os?.name && pod.spec.os.name !== 'linux')
     return { reason: 'PodOSNotSupported', message: `Pod was rejected: Failed to admit pod as the OS field doesn't match node OS` }
   const isStatic = pod.metadata.annotations?.['kubernetes.io/config.source'] === 'file'
-  if (!isStatic && !affinityHolds(pod, node)) return rejected('NodeAffinity', 'Predicate NodeAffinity failed')
+  if (!isStatic && !wantsNode(pod.spec, node)) return rejected('NodeAffinity', 'Predicate NodeAffinity failed')
   const wanted = hostPorts(pod)
   if (others.some((other) => hostPorts(other).some((taken) => wanted.some((port) => clash(port, taken)))))
     return rejected('NodePorts', 'Predicate NodePorts failed')
-  return resourceRefusal(pod, others, node) ?? sysctlRefusal(pod, allowedUnsafeSysctls)
+  if (!apparmor && wantsProfile(pod)) return rejected('AppArmor', 'Cannot enforce AppArmor: AppArmor is not enabled on the host')
+  return resourceRefusal(pod, others, allocatable) ?? sysctlRefusal(pod, allowedUnsafeSysctls)
 }

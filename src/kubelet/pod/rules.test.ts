@@ -85,7 +85,9 @@ t.test('back-off: the first repetition is free, then it doubles, and a long heal
 t.test('admission', async (t) => {
   const base: Omit<AdmissionInput, 'pod'> = {
     others: [],
-    node: { name: 'n', labels: { zone: 'a' }, allocatable: { cpu: '2', memory: '1Gi', pods: '3' } },
+    node: { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n', labels: { zone: 'a' } } },
+    allocatable: { cpu: '2', memory: '1Gi', pods: '3' },
+    apparmor: false,
     allowedUnsafeSysctls: ['net.core.*'],
     shuttingDown: false,
   }
@@ -109,6 +111,11 @@ t.test('admission', async (t) => {
   )
   t.equal(why({ containers: [asking({ cpu: '3' })] }), 'OutOfcpu')
   t.equal(why({}, { others: [pod({}), pod({}), pod({})] }), 'OutOfpods')
+  const profile = (type: string) => ({ securityContext: { appArmorProfile: { type } } })
+  t.equal(why(profile('RuntimeDefault')), 'AppArmor')
+  t.equal(why({ containers: [{ name: 'x', ...profile('Localhost') }] }), 'AppArmor')
+  t.equal(why(profile('Unconfined')), undefined)
+  t.equal(why(profile('RuntimeDefault'), { apparmor: true }), undefined)
   const sysctl = (name: string) => ({ securityContext: { sysctls: [{ name, value: '1' }] } })
   t.strictSame(
     ['kernel.shm_rmid_forced', 'net.core.somaxconn', 'kernel.msgmax'].map((name) => why(sysctl(name))),

@@ -1,6 +1,13 @@
 // What the runtime is told about a pod before its containers: names, namespaces, network, cgroup.
-import type { Pod } from '../../api/index.js'
-import type { LinuxSandboxSecurityContext, NamespaceOption, PodSandboxConfig, PortMapping, Protocol } from '../../cri/index.js'
+import type { Pod, SELinuxOptions } from '../../api/index.js'
+import type {
+  LinuxSandboxSecurityContext,
+  NamespaceOption,
+  PodSandboxConfig,
+  PortMapping,
+  Protocol,
+  SELinuxOption,
+} from '../../cri/index.js'
 import { containersOf } from '../pod/containers.js'
 import { amount } from '../pod/quantity.js'
 import { cgroupPathOf, cpuShares, podLimit, podRequest } from '../pod/resources.js'
@@ -51,6 +58,14 @@ function portMappings(pod: Pod): readonly PortMapping[] {
   )
 }
 
+/** As the runtime takes it: what is not said is empty. */
+export const selinuxOptions = ({ user = '', role = '', type = '', level = '' }: SELinuxOptions): SELinuxOption => ({
+  user,
+  role,
+  type,
+  level,
+})
+
 function securityContext(pod: Pod): LinuxSandboxSecurityContext {
   const context = pod.spec?.securityContext
   const groups = [...(context?.fsGroup === undefined ? [] : [context.fsGroup]), ...(context?.supplementalGroups ?? [])]
@@ -59,6 +74,7 @@ function securityContext(pod: Pod): LinuxSandboxSecurityContext {
     privileged: containersOf(pod).some(({ spec }) => spec.securityContext?.privileged === true),
     // The pause process is ours: it never needs more than the default profile.
     seccomp: { profileType: 'RuntimeDefault' },
+    ...(context?.seLinuxOptions ? { selinuxOptions: selinuxOptions(context.seLinuxOptions) } : {}),
     ...(context?.runAsUser === undefined ? {} : { runAsUser: context.runAsUser }),
     ...(context?.runAsUser === undefined || context.runAsGroup === undefined ? {} : { runAsGroup: context.runAsGroup }),
     ...(groups.length > 0 ? { supplementalGroups: groups } : {}),

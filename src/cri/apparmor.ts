@@ -1,0 +1,71 @@
+// AppArmor on this machine: what is loaded, and the default profile loaded when the first container needs it.
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
+import { hasErrno } from '../lib/index.js'
+import { CriError } from './errors.js'
+import { appArmorProfile, DEFAULT_PROFILE, defaultProfile, loadedProfiles } from './spec/apparmor.js'
+import type { LinuxContainerSecurityContext } from './types.js'
+
+export interface AppArmorFiles {
+  /** The kernel's list. */
+  readonly profiles: string
+  readonly parser: string
+  /** Where profiles and what they include live. */
+  readonly folder: string
+}
+
+const FILES: AppArmorFiles = {
+  profiles: '/sys/kernel/security/apparmor/profiles',
+  parser: 'apparmor_parser',
+  folder: '/etc/apparmor.d',
+}
+
+/** The kernel takes compiled profiles alone, and AppArmor's own program is what compiles them. */
+async function load(profile: string, { parser }: AppArmorFiles): Promise<void> {
+  const child = spawn(parser, ['--replace', '--skip-cache'], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
+  })
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => resolve(code ?? 1))
+  })
+  // It may end without having read everything: its own words are the better ones.
+  child.stdin.on('error', () => {})
+  child.stdin.end(profile)
+  try {
+    const [code, words] = await Promise.all([ended, text(child.stderr)])
+    if (code !== 0)
+      throw new CriError(
+        'FAILED_PRECONDITION',
+        `AppArmor profile ${DEFAULT_PROFILE} cannot be loaded: ${words.trim() || `${parser} ends with ${code}`}`,
+      )
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) throw error
+    throw new CriError(
+      'FAILED_PRECONDITION',
+      `AppArmor profile ${DEFAULT_PROFILE} cannot be loaded: ${parser} is not installed (it comes with the apparmor package), or let the container be Unconfined`,
+      { cause: error },
+    )
+  }
+}
+
+const loading = new Map<string, Promise<void>>()
+
+/** The profile of a container, there when it is needed. */
+export async function ensureAppArmor(
+  security: LinuxContainerSecurityContext | undefined,
+  enabled: boolean,
+  files: AppArmorFiles = FILES,
+): Promise<string> {
+  const loaded = loadedProfiles(enabled && existsSync(files.profiles) ? readFileSync(files.profiles, 'utf8') : '')
+  const profile = appArmorProfile(security?.apparmor, { enabled, privileged: security?.privileged ?? false, loaded })
+  if (profile !== DEFAULT_PROFILE || loaded.has(DEFAULT_PROFILE)) return profile
+  const here = (name: string): boolean => existsSync(`${files.folder}/${name}`)
+  const text = defaultProfile({ tunables: here('tunables/global'), base: here('abstractions/base') })
+  const started = loading.get(files.profiles) ?? load(text, files).finally(() => loading.delete(files.profiles))
+  loading.set(files.profiles, started)
+  await started
+  return profile
+}
