@@ -336,7 +336,15 @@ export function createKubelet(options: KubeletOptions): Kubelet {
           ends,
         ),
         runRotation(
-          { cri, clock, log, maxBytes: settings.containerLogMaxSizeBytes, maxFiles: settings.containerLogMaxFiles, running: runningLogs },
+          {
+            cri,
+            clock,
+            log,
+            maxBytes: settings.containerLogMaxSizeBytes,
+            maxFiles: settings.containerLogMaxFiles,
+            periodMs: settings.containerLogMonitorIntervalMs,
+            running: runningLogs,
+          },
           ends,
         ),
         untilAnswered('registration', ends, () => heartbeat.report()).then(() => heartbeat.run(ends)),

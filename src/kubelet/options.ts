@@ -74,6 +74,7 @@ export interface KubeletSettings {
   readonly maxParallelImagePulls: number
   readonly containerLogMaxSizeBytes: number
   readonly containerLogMaxFiles: number
+  readonly containerLogMonitorIntervalMs: number
   readonly kubeReserved: ResourceAmounts
   readonly systemReserved: ResourceAmounts
   readonly imageGc: ImageGcPolicy
@@ -99,6 +100,7 @@ export const defaultSettings: KubeletSettings = {
   maxParallelImagePulls: 5,
   containerLogMaxSizeBytes: 10 * 1024 * 1024,
   containerLogMaxFiles: 5,
+  containerLogMonitorIntervalMs: 10_000,
   kubeReserved: {},
   systemReserved: {},
   imageGc: { highThresholdPercent: 85, lowThresholdPercent: 80, minimumAgeMs: 120_000 },

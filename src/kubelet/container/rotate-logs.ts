@@ -12,12 +12,17 @@ export interface RotationOptions {
   readonly log: Logger
   readonly maxBytes: number
   readonly maxFiles: number
+  readonly periodMs: number
   readonly running: () => readonly { readonly id: string; readonly logPath: string }[]
 }
 
-const PERIOD_MS = 10_000
-
 const stamp = (now: number): string => new Date(now).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')
+
+const exists = (path: string): Promise<boolean> =>
+  fs.access(path).then(
+    () => true,
+    () => false,
+  )
 
 async function compress(path: string): Promise<void> {
   await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.tmp`, { mode: 0o640 }))
@@ -27,13 +32,15 @@ async function compress(path: string): Promise<void> {
 
 /** The newest moved file stays as it is, because the runtime may still write its last lines; older ones are compressed, the oldest go. */
 export async function rotateLog(logPath: string, id: string, { cri, clock, maxFiles }: RotationOptions): Promise<void> {
+  const target = `${logPath}.${stamp(clock.now())}`
+  // Moved a moment ago: its name is taken for the rest of the second.
+  if ((await exists(target)) || (await exists(`${target}.gz`))) return
   const folder = dirname(logPath)
   const name = basename(logPath)
   const moved = (await fs.readdir(folder)).filter((entry) => entry.startsWith(`${name}.`) && !entry.endsWith('.tmp')).sort()
   const keep = Math.max(0, maxFiles - 2)
   for (const entry of moved.slice(0, Math.max(0, moved.length - keep))) await fs.rm(join(folder, entry), { force: true })
   for (const entry of moved.slice(Math.max(0, moved.length - keep))) if (!entry.endsWith('.gz')) await compress(join(folder, entry))
-  const target = `${logPath}.${stamp(clock.now())}`
   await fs.rename(logPath, target)
   try {
     await cri.reopenContainerLog(id)
@@ -45,7 +52,7 @@ export async function rotateLog(logPath: string, id: string, { cri, clock, maxFi
 
 export async function runRotation(options: RotationOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await sleep(options.clock, PERIOD_MS, signal).catch(() => {})
+    await sleep(options.clock, options.periodMs, signal).catch(() => {})
     if (signal.aborted) return
     for (const { id, logPath } of options.running()) {
       try {

@@ -1,6 +1,7 @@
 // Reads a container's log in CRI format: the end of it, from a time on, and what is still to come.
-import { constants, promises as fs, watch } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, read, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 import { hasErrno } from '../../lib/index.js'
 
 export interface LogOptions {
@@ -22,17 +23,19 @@ export interface LogSource {
   readonly signal: AbortSignal
 }
 
+const readAt = promisify(read)
+
 const CHUNK = 64 * 1024
 const NEWLINE = 0x0a
 
 /** Where the last `lines` lines begin. */
-async function tailOffset(file: fs.FileHandle, size: number, lines: number): Promise<number> {
+async function tailOffset(fd: number, size: number, lines: number): Promise<number> {
   if (lines <= 0) return size
   const buffer = Buffer.alloc(CHUNK)
   let found = 0
   for (let end = size; end > 0; ) {
     const start = Math.max(0, end - CHUNK)
-    const { bytesRead } = await file.read(buffer, 0, end - start, start)
+    const { bytesRead } = await readAt(fd, buffer, 0, end - start, start)
     for (let i = bytesRead - 1; i >= 0; i--) {
       // The newline that ends the file does not begin a line.
       if (buffer[i] !== NEWLINE || start + i === size - 1) continue
@@ -60,16 +63,16 @@ export function renderLine(line: Buffer, options: LogOptions): Buffer | undefine
 }
 
 interface Reading {
-  file: fs.FileHandle
-  inode: number
+  readonly fd: number
+  readonly inode: number
   offset: number
   rest: Buffer
 }
 
-async function openAt(path: string): Promise<Reading | undefined> {
+function openAt(path: string): Reading | undefined {
   try {
-    const file = await fs.open(path, constants.O_RDONLY)
-    return { file, inode: (await file.stat()).ino, offset: 0, rest: Buffer.alloc(0) }
+    const fd = openSync(path, constants.O_RDONLY)
+    return { fd, inode: fstatSync(fd).ino, offset: 0, rest: Buffer.alloc(0) }
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined
     throw error
@@ -80,7 +83,7 @@ async function openAt(path: string): Promise<Reading | undefined> {
 async function* drain(reading: Reading, options: LogOptions): AsyncGenerator<Buffer> {
   const buffer = Buffer.alloc(CHUNK)
   for (;;) {
-    const { bytesRead } = await reading.file.read(buffer, 0, CHUNK, reading.offset)
+    const { bytesRead } = await readAt(reading.fd, buffer, 0, CHUNK, reading.offset)
     if (bytesRead === 0) return
     reading.offset += bytesRead
     const data = Buffer.concat([reading.rest, buffer.subarray(0, bytesRead)])
@@ -96,11 +99,28 @@ async function* drain(reading: Reading, options: LogOptions): AsyncGenerator<Buf
   }
 }
 
-/** Wakes when the folder of the log changes, the source does, or the reader goes away. */
-function changes(source: LogSource) {
+/** Files that a reader may be behind: one that reads no more shall not keep the disk full. */
+const MOST_AHEAD = 5
+
+/**
+ * Wakes when the folder of the log changes, the source does, or the reader goes away. Rotation moves the log aside, compresses
+ * and removes it, however far its reader has come: so each file is opened as soon as it comes to be at the log's path.
+ */
+function follow(source: LogSource, inode: number) {
+  const ahead: Reading[] = []
+  let newest = inode
   let wake: (() => void) | undefined
   let pending = false
+  const look = (): void => {
+    if (statSync(source.path, { throwIfNoEntry: false })?.ino === newest) return
+    const found = openAt(source.path)
+    if (!found) return
+    newest = found.inode
+    ahead.push(found)
+    if (ahead.length > MOST_AHEAD) closeSync(ahead.shift()?.fd ?? -1)
+  }
   const notify = (): void => {
+    look()
     pending = true
     wake?.()
   }
@@ -109,6 +129,11 @@ function changes(source: LogSource) {
   const forget = source.onChange(notify)
   source.signal.addEventListener('abort', notify)
   return {
+    /** The file after the one that is being read, if there is one: then nothing more is written to that. */
+    successor(): Reading | undefined {
+      look()
+      return ahead.shift()
+    },
     async next(): Promise<void> {
       if (!pending)
         await new Promise<void>((resolve) => {
@@ -121,38 +146,34 @@ function changes(source: LogSource) {
       watcher.close()
       forget()
       source.signal.removeEventListener('abort', notify)
+      for (const { fd } of ahead) closeSync(fd)
     },
   }
 }
 
 async function* lines(source: LogSource, options: LogOptions): AsyncGenerator<Buffer> {
-  let reading = await openAt(source.path)
+  let reading = openAt(source.path)
   if (!reading) return
-  const news = options.follow ? changes(source) : undefined
+  const news = options.follow ? follow(source, reading.inode) : undefined
   try {
-    const { size } = await reading.file.stat()
-    if (options.tailLines !== undefined) reading.offset = await tailOffset(reading.file, size, options.tailLines)
+    if (options.tailLines !== undefined) reading.offset = await tailOffset(reading.fd, fstatSync(reading.fd).size, options.tailLines)
     for (;;) {
       const wasAlive = source.alive()
+      const next = news?.successor()
       yield* drain(reading, options)
-      if (!news || source.signal.aborted) return
-      const now = await fs.stat(source.path).catch(() => undefined)
-      if (now && now.ino !== reading.inode) {
-        // Rotated: what was written before the move has just been read once more to its end.
-        yield* drain(reading, options)
-        const next = await openAt(source.path)
-        if (next) {
-          await reading.file.close()
-          reading = next
-          continue
-        }
+      if (!news || source.signal.aborted) {
+        if (next) closeSync(next.fd)
+        return
       }
-      if (!wasAlive) return
-      await news.next()
+      if (next) {
+        closeSync(reading.fd)
+        reading = next
+      } else if (!wasAlive) return
+      else await news.next()
     }
   } finally {
     news?.close()
-    await reading.file.close()
+    closeSync(reading.fd)
   }
 }
 

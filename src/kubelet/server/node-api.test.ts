@@ -64,10 +64,16 @@ t.test('logs', async (t) => {
   await fs.rename(path, `${path}.old`)
   await fs.appendFile(`${path}.old`, line(4, 'stdout', 'F', 'late'))
   await fs.writeFile(path, line(5, 'stdout', 'F', 'after rotation'))
+  tell()
+  // The reader has not come so far, and what it will want is gone.
+  await fs.rename(path, `${path}.older`)
+  await fs.writeFile(path, line(6, 'stdout', 'F', 'after another'))
+  tell()
+  await fs.rm(`${path}.older`)
   alive = false
   tell()
   for await (const part of following) seen.push(part)
-  t.equal(Buffer.concat(seen).toString(), 'one\ntwo\nthree\nlate\nafter rotation\n')
+  t.equal(Buffer.concat(seen).toString(), 'one\ntwo\nthree\nlate\nafter rotation\nafter another\n')
 })
 
 t.test('what a request is judged by', async (t) => {
