@@ -11,6 +11,7 @@ import { runCollector } from './image/collect.js'
 import { createPuller } from './image/puller.js'
 import { nodeFacts } from './node/facts.js'
 import { createHeartbeat } from './node/heartbeat.js'
+import { networkWatch } from './node/network.js'
 import { allocatableOf, podsShare } from './node/status.js'
 import { defaultSettings, type Kubelet, type KubeletOptions } from './options.js'
 import { refusalOf } from './pod/admission.js'
@@ -140,6 +141,9 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       allocatable,
       memoryCapacity: facts.memoryBytes,
       runtime: () => heartbeat.runtime?.runtimeName ?? 'knarr',
+      networkProblem: networkWatch({ cri, clock }),
+      recursiveReadOnly: () =>
+        (heartbeat.status ?? currentNode()?.status)?.runtimeHandlers?.some(({ features }) => features?.recursiveReadOnlyMounts) ?? false,
     },
     settings,
     sandboxSlots: limiter(PARALLEL_SANDBOXES),

@@ -258,6 +258,37 @@ t.test('inside', options, async (t) => {
     }
   })
 
+  t.test('read-only with all that is mounted below, where it is asked for', async (t) => {
+    const host = join(n.s.dir, 'nested')
+    mkdirSync(join(host, 'below'), { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', join(host, 'below')])
+    t.teardown(() => execFileSync('umount', ['-l', join(host, 'below')]))
+    const mounted = (mode: string | undefined, more = {}) => ({
+      name: 'host',
+      mountPath: `/${mode ?? 'plain'}`,
+      readOnly: true,
+      ...(mode ? { recursiveReadOnly: mode } : {}),
+      ...more,
+    })
+    const volumeMounts = [mounted(undefined), mounted('Disabled'), mounted('Enabled'), mounted('IfPossible')]
+    await n.run('nested', { volumes: [{ name: 'host', hostPath: { path: host } }], containers: [shell(FOREVER, { volumeMounts })] })
+    const pod = await n.wait('nested', isReady)
+    const touch = (path: string): Promise<string> => n.exec('nested', 'main', 'touch', path)
+    for (const mode of ['plain', 'Disabled', 'Enabled', 'IfPossible']) {
+      t.match(await touch(`/${mode}/x`), /Read-only file system/)
+      const recursive = mode === 'Enabled' || mode === 'IfPossible'
+      const said = await touch(`/${mode}/below/x`)
+      if (recursive) t.match(said, /Read-only file system/, mode)
+      else t.equal(said, '', mode)
+      t.match(
+        statusOf(pod)?.volumeMounts?.find(({ mountPath }) => mountPath === `/${mode}`),
+        { name: 'host', readOnly: true, recursiveReadOnly: recursive ? 'Enabled' : 'Disabled' },
+        'and the status says so',
+      )
+    }
+    await n.remove('nested', 0)
+  })
+
   async function comeAndGo(t: Test, host: string): Promise<void> {
     await n.run('mounts', {
       volumes: [

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Pod, VolumeMount } from '../../api/index.js'
 import type { Mount, MountPropagation } from '../../cri/index.js'
 import type { VolumeHost } from '../options.js'
+import { isRecursive } from '../pod/container-status.js'
 import type { AnyContainer } from '../pod/services.js'
 import { bindSubPath, checkSubPath } from '../volume/sub-path.js'
 import type { ReadyVolume } from '../volume/volumes.js'
@@ -21,6 +22,7 @@ export interface MountInput {
   readonly host: VolumeHost
   /** Undefined when the pod has no addresses yet. */
   readonly hosts: string | undefined
+  readonly recursiveReadOnly: boolean
   /** Makes an image present and says what to mount. */
   readonly image: (reference: string, pullPolicy: string | undefined) => Promise<string>
 }
@@ -48,12 +50,16 @@ async function volumeMount(input: MountInput, mount: VolumeMount, index: number)
   const volume = input.volumes.get(mount.name)
   if (!volume || volume.kind === 'device')
     throw new ConfigError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`)
+  if (mount.recursiveReadOnly === 'Enabled' && !input.recursiveReadOnly)
+    throw new ConfigError(
+      `failed to resolve recursive read-only mode: volume "${mount.name}" requested recursive read-only mode, but it is not supported by the runtime`,
+    )
   const subPath = subPathOf(mount, input.environment)
   const containerPath = mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`
   const common = {
     containerPath,
     propagation: propagations[mount.mountPropagation ?? 'None'] ?? 'PROPAGATION_PRIVATE',
-    ...(mount.recursiveReadOnly === 'Enabled' ? { recursiveReadOnly: true } : {}),
+    ...(isRecursive(mount.recursiveReadOnly, input.recursiveReadOnly) ? { recursiveReadOnly: true } : {}),
   } as const
   if (volume.kind === 'image') {
     if (subPath !== undefined) checkSubPath(subPath)

@@ -65,7 +65,7 @@ export function securityContextOf({ pod, container, root, volumeGroups, targetId
   const groups = [
     ...new Set([...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup]), ...volumeGroups]),
   ]
-  const unmasked = privileged || own?.procMount === 'Unmasked'
+  const unmasked = own?.procMount === 'Unmasked'
   const apparmor = own?.appArmorProfile ?? shared?.appArmorProfile
   const selinux = own?.seLinuxOptions ?? shared?.seLinuxOptions
   return {
@@ -80,7 +80,7 @@ export function securityContextOf({ pod, container, root, volumeGroups, targetId
     supplementalGroups: groups,
     ...(shared?.supplementalGroupsPolicy === 'Strict' ? { supplementalGroupsPolicy: 'Strict' as const } : {}),
     noNewPrivs: own?.allowPrivilegeEscalation === false,
-    ...(unmasked ? {} : { maskedPaths: MASKED, readonlyPaths: READ_ONLY }),
+    ...(privileged ? {} : unmasked ? { maskedPaths: [], readonlyPaths: [] } : { maskedPaths: MASKED, readonlyPaths: READ_ONLY }),
     seccomp: privileged
       ? { profileType: 'Unconfined' }
       : profile(own?.seccompProfile ?? shared?.seccompProfile, root, { profileType: 'RuntimeDefault' }),

@@ -5,7 +5,7 @@ import type { Pod, Secret } from '../../api/index.js'
 import { type PodSandboxConfig, sentence } from '../../cri/index.js'
 import { explain } from '../../lib/index.js'
 import { ImageError, type PresentImage } from '../image/puller.js'
-import { containerEvent, type EventType } from '../pod/events.js'
+import { containerEvent, type EventType, podEvent } from '../pod/events.js'
 import { latest, type ObservedPod } from '../pod/observed.js'
 import type { ContainerStart } from '../pod/plan.js'
 import type { PodServices } from '../pod/services.js'
@@ -46,11 +46,16 @@ export const fieldContext = (services: PodServices, pod: Pod, podIps: readonly s
   allocatable: services.node.allocatable(),
 })
 
-export async function pullSecrets({ objects }: PodServices, pod: Pod): Promise<readonly Secret[]> {
+/** Without those that are not there: the image may need none. */
+export async function pullSecrets({ objects, recorder }: PodServices, pod: Pod): Promise<readonly Secret[]> {
   const { namespace = '', uid = '' } = pod.metadata
-  const found = await Promise.all(
-    (pod.spec?.imagePullSecrets ?? []).map(({ name = '' }) => objects.secret(namespace, name, uid).catch(() => undefined)),
-  )
+  const names = (pod.spec?.imagePullSecrets ?? []).map(({ name = '' }) => name)
+  const found = await Promise.all(names.map((name) => objects.secret(namespace, name, uid).catch(() => undefined)))
+  const missing = names.filter((_, i) => !found[i])
+  if (missing.length > 0) {
+    const what = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`
+    podEvent(recorder, pod, 'Warning', 'FailedToRetrieveImagePullSecret', what)
+  }
   return found.filter((secret) => secret !== undefined)
 }
 
@@ -88,6 +93,7 @@ async function configure(input: StartInput, image: PresentImage) {
     environment: env,
     host: services.volumeHost,
     hosts: await hostsOf(input),
+    recursiveReadOnly: services.node.recursiveReadOnly(),
     image: async (reference, pullPolicy) => (await ensureImage(input, reference, pullPolicy)).ref,
   })
   const targetName = 'targetContainerName' in container.spec ? container.spec.targetContainerName : undefined

@@ -6,6 +6,7 @@ import type { PodsShare } from '../pod/qos.js'
 import { bytesQuantity, cpuQuantity } from '../pod/quantity.js'
 import { addAmounts } from '../pod/resources.js'
 import type { NodeFacts } from './facts.js'
+import { inWords } from './network.js'
 
 export interface NodeInput {
   readonly name: string
@@ -80,12 +81,7 @@ const imageRows = (images: readonly Image[]): readonly ContainerImage[] =>
 /** Why the node takes no pods, or undefined. */
 export function notReadyReason(input: NodeInput): string | undefined {
   if (input.runtimeError !== undefined) return `container runtime is down: ${input.runtimeError}`
-  const problems = (input.runtimeStatus?.status.conditions ?? [])
-    .filter(({ status }) => !status)
-    .map(({ type, reason, message }) => {
-      const what = type === 'NetworkReady' ? 'container runtime network not ready' : 'container runtime not ready'
-      return `${what}: ${type}=false reason:${reason} message:${message}`
-    })
+  const problems = (input.runtimeStatus?.status.conditions ?? []).filter(({ status }) => !status).map(inWords)
   if (input.shuttingDown) problems.push('node is shutting down')
   return problems.length > 0 ? problems.join(', ') : undefined
 }

@@ -21,6 +21,8 @@ export interface StatusInput {
   /** The pod runs no more and nothing in it will be started again. */
   readonly terminal: boolean
   readonly initialized: boolean
+  /** The runtime can make mounts read-only with all that is mounted below them. */
+  readonly recursiveReadOnly: boolean
 }
 
 const time = (ms: number): string | undefined => (ms > 0 ? rfc3339(ms) : undefined)
@@ -122,11 +124,15 @@ export function containerStatus(input: StatusInput, container: PodContainer): Co
     const { terminated: ended } = status.state ?? {}
     status = { ...status, ready: false, lastState: ended ? { terminated: ended } : status.lastState, state: { waiting: failed } }
   }
-  return withSpec(status, container)
+  return withSpec(status, container, input.recursiveReadOnly)
 }
 
+/** `IfPossible` is as much as the runtime can. */
+export const isRecursive = (wanted: string | undefined, supported: boolean): boolean =>
+  wanted === 'Enabled' || (wanted === 'IfPossible' && supported)
+
 /** What only the spec tells: amounts and mounts. */
-function withSpec(status: ContainerStatus, { spec }: PodContainer): ContainerStatus {
+function withSpec(status: ContainerStatus, { spec }: PodContainer, supported: boolean): ContainerStatus {
   const { resources, volumeMounts } = spec
   const has = resources && (resources.requests || resources.limits)
   return {
@@ -134,10 +140,10 @@ function withSpec(status: ContainerStatus, { spec }: PodContainer): ContainerSta
     ...(has && status.containerID ? { resources, allocatedResources: resources.requests } : {}),
     ...(volumeMounts && status.containerID
       ? {
-          volumeMounts: volumeMounts.map(({ name, mountPath, readOnly }) => ({
+          volumeMounts: volumeMounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
             name,
             mountPath,
-            ...(readOnly ? { readOnly, recursiveReadOnly: 'Disabled' } : {}),
+            ...(readOnly ? { readOnly, recursiveReadOnly: isRecursive(recursiveReadOnly, supported) ? 'Enabled' : 'Disabled' } : {}),
           })),
         }
       : {}),

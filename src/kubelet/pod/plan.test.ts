@@ -159,6 +159,7 @@ t.test('a status: times move only with the status, gates hold Ready back', async
     terminal: false,
     hostIps: ['192.0.2.9'],
     runtime: 'knarr',
+    recursiveReadOnly: true,
     startTime: '2026-01-01T00:00:00Z',
   }
   const first = podStatus({ ...input, known: undefined, now: '2026-01-01T00:00:01Z' })
@@ -187,6 +188,7 @@ const input = (of: Pod, observed: ObservedPod, more: object = {}): Parameters<ty
   terminal: false,
   hostIps: ['192.0.2.1'],
   runtime: 'knarr',
+  recursiveReadOnly: true,
   now: '2026-01-01T00:00:00Z',
   startTime: '2026-01-01T00:00:00Z',
   ...more,

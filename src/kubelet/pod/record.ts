@@ -89,6 +89,7 @@ export function computeStatus(record: PodRecord, services: PodServices): PodStat
     terminal: record.terminal,
     hostIps: services.node.hostIps(),
     runtime: services.node.runtime(),
+    recursiveReadOnly: services.node.recursiveReadOnly(),
     now: rfc3339(services.clock.now()),
     startTime: record.startTime,
     verdict: record.verdict,

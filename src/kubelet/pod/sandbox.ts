@@ -34,9 +34,16 @@ async function retireOld(record: PodRecord, services: PodServices): Promise<void
   }
 }
 
+/** There is no pod network yet: one is waited for, and nothing has failed. */
+export class NetworkNotReady extends Error {
+  override readonly name = 'NetworkNotReady'
+}
+
 /** Throws when it cannot be made; the runtime has then cleaned up after itself. */
 export async function makeSandbox(record: PodRecord, services: PodServices, attempt: number, signal: AbortSignal): Promise<void> {
   const { pod } = record
+  const problem = pod.spec?.hostNetwork ? undefined : await services.node.networkProblem()
+  if (problem !== undefined) throw new NetworkNotReady(`network is not ready: ${problem}`)
   await retireOld(record, services)
   const config = sandboxConfig(pod, attempt, {
     dns: services.dns(),
@@ -62,5 +69,6 @@ export const currentSandboxConfig = ({ pod, observed }: PodRecord, services: Pod
   })
 
 export function reportSandboxFailure(record: PodRecord, services: PodServices, error: unknown): void {
-  podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sentence(error)}`)
+  if (error instanceof NetworkNotReady) podEvent(services.recorder, record.pod, 'Warning', error.name, error.message)
+  else podEvent(services.recorder, record.pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sentence(error)}`)
 }

@@ -19,6 +19,10 @@ export interface NodeView {
   readonly memoryCapacity: number
   /** The runtime's name as in container ids. */
   runtime(): string
+  /** Why pods cannot have a network of their own now, if so. */
+  networkProblem(): Promise<string | undefined>
+  /** The runtime can make mounts read-only with all that is mounted below them. */
+  recursiveReadOnly(): boolean
 }
 
 export interface PodServices {

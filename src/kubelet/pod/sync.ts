@@ -8,7 +8,7 @@ import { containerEvent, podEvent } from './events.js'
 import { latest, withoutContainer } from './observed.js'
 import { type ContainerStart, type PodPlan, planPod } from './plan.js'
 import { type PodRecord, podIpsOf, refreshContainer, restartsKnown } from './record.js'
-import { currentSandboxConfig, makeSandbox, reportSandboxFailure } from './sandbox.js'
+import { currentSandboxConfig, makeSandbox, NetworkNotReady, reportSandboxFailure } from './sandbox.js'
 import type { PodServices } from './services.js'
 import { stopContainer } from './stop.js'
 
@@ -19,6 +19,9 @@ export interface SyncContext {
   readonly publish: () => void
   readonly failures: ReturnType<typeof failureDelays>
 }
+
+/** A network that comes is found as soon as that. */
+const NETWORK_RETRY_MS = 1_000
 
 /** How long to wait after a step of the whole pod has failed: volumes or sandbox. */
 export function failureDelays() {
@@ -176,7 +179,8 @@ export async function syncPod(record: PodRecord, services: PodServices, context:
     } catch (error) {
       if (signal.aborted) return { kind: 'again' }
       reportSandboxFailure(record, services, error)
-      return { kind: 'idle', wakeAt: failures.failed('sandbox', services.clock.now()) }
+      const now = services.clock.now()
+      return { kind: 'idle', wakeAt: error instanceof NetworkNotReady ? now + NETWORK_RETRY_MS : failures.failed('sandbox', now) }
     }
     publish()
     return { kind: 'again' }
