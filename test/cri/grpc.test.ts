@@ -172,6 +172,26 @@ t.test('grpc', options, async (t) => {
       t.equal(plain.linux.seccomp, undefined)
       t.ok(plain.linux.maskedPaths.includes('/proc/kcore'))
       t.ok((await specOf('default', { securityContext: { seccomp: { profileType: 'RuntimeDefault' } } })).linux.seccomp)
+      const map = [{ hostId: 300_000, containerId: 0, length: 65_536 }]
+      const securityContext = {
+        namespaceOptions: { usernsOptions: { mode: 'POD', uids: map, gids: map } },
+        maskedPaths: [],
+        readonlyPaths: [],
+      }
+      const users = { ...s.pod('users'), linux: { ...config.linux, securityContext } }
+      const pod = (await client.call('RunPodSandbox', { config: users })).podSandboxId as string
+      const made = await client.call('CreateContainer', {
+        podSandboxId: pod,
+        sandboxConfig: users,
+        config: { metadata: { name: 'open' }, image: { image: IMAGE }, command: ['sleep', '1000'], linux: { securityContext } },
+      })
+      await client.call('StartContainer', made)
+      const { stdout } = await client.call('ExecSync', {
+        containerId: made.containerId,
+        cmd: ['sh', '-c', 'wc -c < /proc/interrupts; grep -c " /proc/" /proc/mounts'],
+      })
+      t.match(String(stdout), /^[1-9]\d*\n0\n$/, 'nothing is mounted over what is in /proc')
+      await client.call('RemovePodSandbox', { podSandboxId: pod })
     },
   )
 
