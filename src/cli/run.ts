@@ -1,5 +1,15 @@
 // Runs one command as a process: signals, standard streams, the exit code.
-import { type Command, explain, UsageError } from '../lib/index.js'
+import { type Command, explain, hasErrno, UsageError } from '../lib/index.js'
+
+/** A reader that goes away (`knarr up | head`) ends no command in the middle of its work. */
+function lenient(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  if (stream.listenerCount('error', ignoreBrokenPipe) === 0) stream.on('error', ignoreBrokenPipe)
+  return stream
+}
+
+function ignoreBrokenPipe(error: Error): void {
+  if (!hasErrno(error, 'EPIPE')) throw error
+}
 
 export async function runCommand(name: string, load: () => Promise<Command>, argv: readonly string[]): Promise<number> {
   const abort = new AbortController()
@@ -14,17 +24,18 @@ export async function runCommand(name: string, load: () => Promise<Command>, arg
         return process.stdin
       },
       get stdout() {
-        return process.stdout
+        return lenient(process.stdout)
       },
       get stderr() {
-        return process.stderr
+        return lenient(process.stderr)
       },
       env: process.env,
       signal: abort.signal,
     })
   } catch (error) {
-    process.stderr.write(`knarr ${name}: ${explain(error)}\n`)
-    if (!(error instanceof UsageError) && process.env.KNARR_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    const stderr = lenient(process.stderr)
+    stderr.write(`knarr ${name}: ${explain(error)}\n`)
+    if (!(error instanceof UsageError) && process.env.KNARR_DEBUG && error instanceof Error) stderr.write(`${error.stack}\n`)
     return 1
   } finally {
     clearInterval(alive)

@@ -8,13 +8,13 @@ import { type Cri, cniNetwork, createCri, thisMachine } from '../cri/index.js'
 import { dnsIndexes, runClusterDns } from '../dns/index.js'
 import { createImageStore } from '../image/index.js'
 import { createKubelet, remoteRuntime, serveNodeApi } from '../kubelet/index.js'
-import { asError, explain } from '../lib/index.js'
+import { abortable, asError, explain } from '../lib/index.js'
 import { podKey } from '../pki/index.js'
 import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { chooseApplier } from './applier.js'
 import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
-import { nodeIdentity, servingIdentity } from './identity.js'
+import { keepServingFresh, nodeIdentity, servingIdentity } from './identity.js'
 import { watchShutdown } from './machine-shutdown.js'
 import { paths } from './paths.js'
 import { followPodNetwork } from './pod-network.js'
@@ -160,11 +160,13 @@ export async function runAgent(
   }
   /** Joined nodes ask the cluster for the certificate, which is given to registered nodes only. */
   const nodeApi = async (): Promise<void> => {
-    await kubelet.ready
-    const serving = await servingIdentity({ nodeName: options.nodeName, nodeIp: options.nodeIp, ca: identity.ca, client, signal }, context)
+    await abortable(kubelet.ready, signal)
+    const node = { nodeName: options.nodeName, nodeIp: options.nodeIp, ca: identity.ca, client, signal }
+    const serving = await servingIdentity(node, context)
     const server = await serveNodeApi(kubelet, { port: options.port, tls: { ...serving, clientCa: identity.ca } })
     signal.addEventListener('abort', () => void server.close(), { once: true })
     onReady()
+    await keepServingFresh(node, serving, server.setCertificate, context)
   }
   const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
   const status = proxyStatus({

@@ -24,12 +24,12 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
   }
 }
 
-/** The file's text, or undefined when there is none. */
+/** The file's text, or undefined when there is none: ESRCH is a file of /proc whose process has ended meanwhile. */
 export function readFileIfPresent(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined
+    if (hasErrno(error, 'ENOENT', 'ESRCH')) return undefined
     throw error
   }
 }

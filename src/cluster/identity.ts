@@ -20,6 +20,9 @@ import {
 import { readFileIfPresent, writeFileAtomic } from './files.js'
 import { paths } from './paths.js'
 
+/** How often certificates are looked at. */
+export const RENEWAL_CHECK_MS = 10 * 60_000
+
 const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client-kubelet'
 const SERVING_SIGNER = 'kubernetes.io/kubelet-serving'
 
@@ -93,18 +96,27 @@ export function nodeIdentity(path: string, nodeName: string, context: PkiContext
         } catch (error) {
           if (!signal.aborted) log.error('client certificate could not be renewed', { err: asError(error) })
         }
-        await sleep(clock, 10 * 60_000, signal).catch(() => {})
+        await sleep(clock, RENEWAL_CHECK_MS, signal).catch(() => {})
       }
     },
   }
 }
 
+export interface ServingNode {
+  readonly nodeName: string
+  readonly nodeIp: string
+  readonly ca: string
+  readonly client: Client
+  readonly signal: AbortSignal
+  /** Where the pair is kept, and where the authority's may be. */
+  readonly folder?: string
+  readonly authorityFolder?: string
+}
+
 /** The certificate of the node API: kept from earlier, signed by the authority where its key is at hand, else asked for. */
-export async function servingIdentity(
-  node: { readonly nodeName: string; readonly nodeIp: string; readonly ca: string; readonly client: Client; readonly signal: AbortSignal },
-  context: PkiContext,
-): Promise<KeyPair> {
-  const files = { cert: join(paths.kubeletPki, 'kubelet.crt'), key: join(paths.kubeletPki, 'kubelet.key') }
+export async function servingIdentity(node: ServingNode, context: PkiContext): Promise<KeyPair> {
+  const { folder = paths.kubeletPki, authorityFolder = paths.pki } = node
+  const files = { cert: join(folder, 'kubelet.crt'), key: join(folder, 'kubelet.key') }
   const [cert, key] = [readFileIfPresent(files.cert), readFileIfPresent(files.key)]
   const { X509Certificate } = await import('node:crypto')
   const fits = (pem: string): boolean => {
@@ -118,7 +130,7 @@ export async function servingIdentity(
   if (cert !== undefined && key !== undefined && fits(cert)) return { cert, key }
   const altNames = { dns: [node.nodeName], ips: [node.nodeIp] }
   const subject = nodeSubject(node.nodeName)
-  const authority = { cert: join(paths.pki, 'ca.crt'), key: join(paths.pki, 'ca.key') }
+  const authority = { cert: join(authorityFolder, 'ca.crt'), key: join(authorityFolder, 'ca.key') }
   const pair = existsSync(authority.key)
     ? await issue(
         { cert: readFileIfPresent(authority.cert) ?? '', key: readFileIfPresent(authority.key) ?? '' },
@@ -133,4 +145,27 @@ export async function servingIdentity(
   writeFileAtomic(files.key, pair.key)
   writeFileAtomic(files.cert, pair.cert, 0o644)
   return pair
+}
+
+/** Hands each new certificate of the node API to `use`, in time before the old one runs out; returns when aborted. */
+export async function keepServingFresh(
+  node: ServingNode,
+  first: KeyPair,
+  use: (pair: KeyPair) => void,
+  context: PkiContext & { readonly log: Logger },
+): Promise<void> {
+  let current = first
+  while (!node.signal.aborted) {
+    await sleep(context.clock, RENEWAL_CHECK_MS, node.signal).catch(() => {})
+    if (node.signal.aborted) return
+    try {
+      const pair = await servingIdentity(node, context)
+      if (pair.cert === current.cert) continue
+      current = pair
+      use(pair)
+      context.log.info('serving certificate renewed')
+    } catch (error) {
+      if (!node.signal.aborted) context.log.error('serving certificate could not be renewed', { err: asError(error) })
+    }
+  }
 }

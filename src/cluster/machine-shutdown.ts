@@ -67,6 +67,7 @@ async function followLogind(options: ShutdownOptions, signal: AbortSignal): Prom
     lock.release()
   }
   signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
   for await (const line of createInterface({ input: monitor.stdout })) {
     const begins = preparation(line)
     if (begins) {

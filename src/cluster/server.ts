@@ -6,9 +6,11 @@ import { createApiServer, serve } from '../controlplane/apiserver/index.js'
 import { runControllers } from '../controlplane/controllers/index.js'
 import { runScheduler } from '../controlplane/scheduler/index.js'
 import { COREFILE_CONFIGMAP, defaultCorefile } from '../dns/index.js'
-import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random } from '../lib/index.js'
-import { ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random, sleep } from '../lib/index.js'
+import type { KeyPair } from '../pki/index.js'
+import { type ClusterCertificates, ensureCertificates, ensureKubeconfig } from './certificates.js'
 import { keepEndpoints } from './endpoints.js'
+import { RENEWAL_CHECK_MS } from './identity.js'
 import { openStore } from './open-store.js'
 import { agentRole, bindings, corefileBinding, corefileRole } from './roles.js'
 import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
@@ -59,17 +61,14 @@ export async function runServer(
   onReady: () => void = () => {},
 ): Promise<void> {
   const { clock, random, log } = context
-  const certificates = await ensureCertificates(
-    options.pki,
-    {
-      advertiseAddress: options.advertiseAddress,
-      kubernetesServiceIp: kubernetesServiceIp(options.serviceCidr),
-      clusterDomain: options.clusterDomain,
-      nodeName: options.nodeName,
-      extraSans: options.extraSans,
-    },
-    context,
-  )
+  const names = {
+    advertiseAddress: options.advertiseAddress,
+    kubernetesServiceIp: kubernetesServiceIp(options.serviceCidr),
+    clusterDomain: options.clusterDomain,
+    nodeName: options.nodeName,
+    extraSans: options.extraSans,
+  }
+  let certificates = await ensureCertificates(options.pki, names, context)
   const server = `https://${options.advertiseAddress.includes(':') ? `[${options.advertiseAddress}]` : options.advertiseAddress}:${options.port}`
   const admin = {
     ca: certificates.ca,
@@ -90,7 +89,15 @@ export async function runServer(
       issuer: `https://kubernetes.default.svc.${options.clusterDomain}`,
       signingKey: certificates.serviceAccountKey,
     },
-    kubelet: { ca: certificates.ca.cert, ...certificates.kubeletClient },
+    kubelet: {
+      ca: certificates.ca.cert,
+      get cert() {
+        return certificates.kubeletClient.cert
+      },
+      get key() {
+        return certificates.kubeletClient.key
+      },
+    },
     frontProxy: { ca: certificates.frontProxyCa.cert, allowedNames: ['front-proxy-client'], ...certificates.frontProxyClient },
     encryption: certificates.encryption,
     serviceCidr: options.serviceCidr,
@@ -101,14 +108,9 @@ export async function runServer(
   await bootstrapObjects(own, options).catch((error: unknown) => {
     log.error('objects every cluster has could not be made', { err: asError(error) })
   })
-  const listener = await serve(api, {
-    host: options.bindAddress,
-    port: options.port,
-    // The authority goes along, so that a joining machine can compare it with the hash it was given.
-    cert: certificates.apiserver.cert + certificates.ca.cert,
-    key: certificates.apiserver.key,
-    log,
-  })
+  // The authority goes along, so that a joining machine can compare it with the hash it was given.
+  const serving = ({ apiserver, ca }: ClusterCertificates): KeyPair => ({ cert: apiserver.cert + ca.cert, key: apiserver.key })
+  const listener = await serve(api, { host: options.bindAddress, port: options.port, ...serving(certificates), log })
   onReady()
   log.info('serving', { address: options.bindAddress, port: options.port })
 
@@ -117,7 +119,21 @@ export async function runServer(
   const onAbort = (): void => stop.abort(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   const identity = `${options.nodeName}_${process.pid}`
+  /** Certificates are replaced before they run out, without a restart. */
+  const keepCertificates = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await sleep(clock, RENEWAL_CHECK_MS, stop.signal).catch(() => {})
+      try {
+        certificates = await ensureCertificates(options.pki, names, context)
+        listener.setCertificate(serving(certificates))
+        await ensureKubeconfig(options.adminConf, admin, context)
+      } catch (error) {
+        log.error('certificates could not be renewed', { err: asError(error) })
+      }
+    }
+  }
   const work = [
+    keepCertificates(),
     keepEndpoints(
       {
         client: createClient(own, { userAgent: 'kube-apiserver' }),

@@ -1,7 +1,7 @@
 // The DNS of a node: watches Services, EndpointSlices, Namespaces and the Corefile, and answers.
 import { ConfigMap, type EndpointSlice, type Namespace, type Service } from '../api/index.js'
 import { type Client, eventRecorder, type Informer, informer } from '../client/index.js'
-import { asError, type Clock, explain, type Logger, type Random } from '../lib/index.js'
+import { abortable, asError, type Clock, explain, type Logger, type Random } from '../lib/index.js'
 import type { ClusterView } from './cluster-records.js'
 import { defaultCorefile } from './corefile.js'
 import { type DnsListeners, dnsListeners } from './listeners.js'
@@ -54,7 +54,7 @@ export function clusterView(options: Pick<ClusterDnsOptions, 'services' | 'slice
 export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSignal): Promise<DnsListeners> {
   const { client, clock, random, log, clusterDomain, addresses, nodeName } = options
   const { services, slices, namespaces } = options
-  const synced = Promise.all([services.synced, slices.synced, namespaces.synced])
+  const synced = abortable(Promise.all([services.synced, slices.synced, namespaces.synced]), signal)
   const events = eventRecorder({ client, clock, random, log, component: 'cluster-dns', ...(nodeName ? { host: nodeName } : {}) })
   const standard = defaultCorefile(clusterDomain)
   const listeners = dnsListeners(
@@ -91,7 +91,13 @@ export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSig
     deleted: () => use(undefined),
   })
   // What cannot be listened on at the start is a failure of the machine, and the caller's to know.
-  await turn
+  try {
+    await turn
+    signal.throwIfAborted()
+  } catch (error) {
+    await listeners.close()
+    throw error
+  }
   void configs.run(signal)
   signal.addEventListener('abort', () => void listeners.close(), { once: true })
   return listeners

@@ -1,7 +1,7 @@
 // The service proxy of a node: watches, plans, applies what changed, repairs what somebody else removed.
 import type { EndpointSlice, Service } from '../api/index.js'
 import type { Informer } from '../client/index.js'
-import { asError, type Clock, type Logger, sleep, type Timer } from '../lib/index.js'
+import { abortable, asError, type Clock, type Logger, sleep, type Timer } from '../lib/index.js'
 import type { Applier } from './applier.js'
 import { healthChecks } from './health-checks.js'
 import type { PlanInput } from './plan.js'
@@ -62,8 +62,11 @@ export async function runProxy(options: ProxyOptions, signal: AbortSignal): Prom
       status?.queued(what)
       wake?.()
     }
-  await Promise.all([services.synced, slices.synced])
-  if (signal.aborted) return
+  await abortable(Promise.all([services.synced, slices.synced]), signal).catch(() => {})
+  if (signal.aborted) {
+    applier.close?.()
+    return
+  }
   const keyOf = ({ metadata }: Service): string => `${metadata.namespace}/${metadata.name}`
   const [service, endpoint] = [mark('service'), mark('endpoint')]
   const onService = (object: Service): void => service(keyOf(object))

@@ -1,4 +1,5 @@
 // The flags of the commands that make and run clusters, and the options they become.
+import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { describeFlags, type FlagSpecs, type Flags, UsageError } from '../../lib/index.js'
 import type { AgentOptions } from '../agent.js'
@@ -93,6 +94,9 @@ export function logOf(name: string, level: string): ReturnType<typeof processLog
 export function ownAddress(given: string | undefined, flag: string): string {
   const address = given ?? nodeAddress()
   if (address === undefined) throw new UsageError(`this machine has no address but loopback: give it one, or say --${flag}=IP`)
+  if (isIP(address) === 0) throw new UsageError(`--${flag}: "${address}" is no IP address`)
+  if (/^(127\.|0\.0\.0\.0$|::1?$)/.test(address))
+    throw new UsageError(`--${flag}: other machines cannot reach this one at ${address}: give an address of its network`)
   return address
 }
 

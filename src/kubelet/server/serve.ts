@@ -9,6 +9,8 @@ import { toRequest } from './node-api.js'
 
 export interface NodeApiServer {
   readonly port: number
+  /** New connections get this certificate. */
+  setCertificate(pair: Pick<NodeApiTls, 'cert' | 'key'>): void
   close(): Promise<void>
 }
 
@@ -37,10 +39,12 @@ export async function serveNodeApi(
   kubelet: Kubelet,
   { tls, host = '0.0.0.0', port = 10250 }: { readonly tls: NodeApiTls; readonly host?: string; readonly port?: number },
 ): Promise<NodeApiServer> {
+  const clients = tls.clientCa ? { ca: tls.clientCa } : {}
   const server = createServer({
     cert: tls.cert,
     key: tls.key,
-    ...(tls.clientCa ? { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false } : {}),
+    ...clients,
+    ...(tls.clientCa ? { requestCert: true, rejectUnauthorized: false } : {}),
   })
   const sockets = new Set<{ destroy(): void }>()
   server.on('secureConnection', (socket) => {
@@ -56,6 +60,7 @@ export async function serveNodeApi(
   await once(server, 'listening')
   return {
     port: (server.address() as AddressInfo).port,
+    setCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, ...clients }),
     async close() {
       for (const socket of sockets) socket.destroy()
       server.close()
