@@ -51,7 +51,7 @@ export function supervisorProgram({ argv, env }: Pick<ServiceDefinition, 'argv' 
 
 const hasSystemd = (): boolean => existsSync('/run/systemd/system')
 const unitPath = (name: string): string => `/etc/systemd/system/knarr-${name}.service`
-const pidPath = (name: string): string => join(paths.run, `${name}.pid`)
+const supervisorPath = (name: string): string => join(paths.run, `supervise-${name}`)
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&').replace(/%/g, '%%')}"`)
 
@@ -84,17 +84,23 @@ function systemctl(...args: readonly string[]): void {
   if (status !== 0) throw new Error(`systemctl ${args.join(' ')}: ${stderr.trim() || `exit code ${status}`}`)
 }
 
-/** Start time of a process in clock ticks: with the number it names a process for good. */
-function startTime(pid: number): string | undefined {
-  const stat = readFileIfPresent(`/proc/${pid}/stat`)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+/** Processes of this machine that `is` is true of. */
+function processes(is: (pid: string) => boolean): number[] {
+  const machine = readlinkSync('/proc/self/ns/pid')
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return []
+    try {
+      // Machines may be namespaces of this one: their processes are visible here, and not ours to end.
+      return is(pid) && readlinkSync(`/proc/${pid}/ns/pid`) === machine ? [Number(pid)] : []
+    } catch {
+      return [] // it has ended meanwhile
+    }
+  })
 }
 
-/** The supervisor of a service, if it is alive. */
-function supervisorPid(name: string): number | undefined {
-  const [pid, started] = (readFileIfPresent(pidPath(name)) ?? '').trim().split(' ')
-  return pid && started && startTime(Number(pid)) === started ? Number(pid) : undefined
-}
+/** Asked of the kernel: a file could not tell of a supervisor whose starter was killed before it wrote. */
+const supervisors = (name: string): number[] =>
+  processes((pid) => readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '') === supervisorPath(name))
 
 const childrenOf = (pid: number): number[] =>
   (readFileIfPresent(`/proc/${pid}/task/${pid}/children`) ?? '')
@@ -113,7 +119,7 @@ export async function startService(service: ServiceDefinition): Promise<void> {
   }
   mkdirSync(paths.run, { recursive: true, mode: 0o711 })
   mkdirSync(paths.logs, { recursive: true, mode: 0o750 })
-  const file = join(paths.run, `supervise-${service.name}`)
+  const file = supervisorPath(service.name)
   writeFileAtomic(file, elfProgram(supervisorProgram(service), thisArchitecture).file, 0o700)
   const log = openSync(join(paths.logs, `${service.name}.log`), 'a', 0o640)
   try {
@@ -123,7 +129,6 @@ export async function startService(service: ServiceDefinition): Promise<void> {
       child.once('error', (error) => reject(new Error(`${file} could not be started`, { cause: error })))
     })
     child.unref()
-    writeFileAtomic(pidPath(service.name), `${child.pid} ${startTime(child.pid ?? 0) ?? ''}\n`)
   } finally {
     closeSync(log)
   }
@@ -140,21 +145,13 @@ function signal(pid: number, name: NodeJS.Signals): void {
 const alive = (pid: number): boolean =>
   existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileIfPresent(`/proc/${pid}/status`) ?? 'State: Z')
 
-/** Processes `knarr NAME` of this machine that nobody supervises: their supervisor was killed, or a person started them. */
-function strays(name: string): number[] {
-  const machine = readlinkSync('/proc/self/ns/pid')
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) return []
-    try {
-      const words = (readFileIfPresent(`/proc/${entry}/cmdline`) ?? '').split('\0')
-      const main = words.findIndex((word) => word.endsWith('/knarr/main.js'))
-      // Machines may be namespaces of this one: their processes are visible here, and not ours to end.
-      return main > 0 && words[main + 1] === name && readlinkSync(`/proc/${entry}/ns/pid`) === machine ? [Number(entry)] : []
-    } catch {
-      return [] // it has ended meanwhile
-    }
+/** Processes `knarr NAME`, also those that nobody supervises: their supervisor was killed, or a person started them. */
+const workers = (name: string): number[] =>
+  processes((pid) => {
+    const words = (readFileIfPresent(`/proc/${pid}/cmdline`) ?? '').split('\0')
+    const main = words.findIndex((word) => word.endsWith('/knarr/main.js'))
+    return main > 0 && words[main + 1] === name
   })
-}
 
 /** Stops a service: politely, after ten seconds by force. Nothing to do is fine. */
 export async function stopService(name: string): Promise<void> {
@@ -163,21 +160,23 @@ export async function stopService(name: string): Promise<void> {
     rmSync(unitPath(name), { force: true })
     systemctl('daemon-reload')
   }
-  const supervisor = supervisorPid(name)
-  // The supervisor first, or it would start the service again.
-  const children = supervisor === undefined ? [] : childrenOf(supervisor)
-  if (supervisor !== undefined) signal(supervisor, 'SIGKILL')
-  const pids = [...new Set([...children, ...strays(name)])]
-  for (const pid of pids) signal(pid, 'SIGTERM')
-  for (let waited = 0; pids.some(alive); waited += 20) {
-    if (waited > 10_000) for (const pid of pids) signal(pid, 'SIGKILL')
-    await new Promise((resolve) => setTimeout(resolve, 20))
+  // Again until there is nobody: a supervisor may have forked while we looked.
+  for (;;) {
+    const found = supervisors(name)
+    const pids = [...new Set([...found.flatMap(childrenOf), ...workers(name)])]
+    if (found.length + pids.length === 0) return
+    // The supervisor first, or it would start the service again.
+    for (const pid of found) signal(pid, 'SIGKILL')
+    for (const pid of pids) signal(pid, 'SIGTERM')
+    for (let waited = 0; [...found, ...pids].some(alive); waited += 20) {
+      if (waited > 10_000) for (const pid of pids) signal(pid, 'SIGKILL')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
-  rmSync(pidPath(name), { force: true })
 }
 
 /** True when a service is there and supposed to run. */
-export const isSupervised = (name: string): boolean => (hasSystemd() && existsSync(unitPath(name))) || supervisorPid(name) !== undefined
+export const isSupervised = (name: string): boolean => (hasSystemd() && existsSync(unitPath(name))) || supervisors(name).length > 0
 
 /** Names of the services that a machine has. */
 export const supervisedServices = (): string[] => ['server', 'agent'].filter(isSupervised)
