@@ -29,7 +29,6 @@ import {
   innerSources,
   kernelAtLeast,
   mountPointOf,
-  refuseUnlocking,
   rootfsOf,
   sourceKinds,
   tmpfsModes,
@@ -127,7 +126,6 @@ export function planContainer(
   const directory = old ? undefined : plan.directory
   const sources = sourceKinds(planned, rootfs)
   const inner = innerSources(planned, rootfs)
-  refuseUnlocking(planned, inner)
   const shared = planned.linux?.rootfsPropagation?.endsWith('shared') ?? false
   return {
     spec: planned,

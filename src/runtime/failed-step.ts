@@ -29,6 +29,8 @@ export function failedStep(error: StepError, what: string): RuntimeError {
 /** What the errno alone does not tell. */
 function hint(step: string, code: string): string {
   if (/^mount \/(proc|sys)\b/.test(step) && code === 'ELOOP') return ': it must be mounted on ordinary directory'
+  if (/^mount .* attributes$/.test(step) && code === 'EPERM')
+    return ": a user namespace cannot change the host's flags of a mount: operation not permitted"
   if (code === 'ENOSYS') return ': the kernel is too old, 5.12 or newer is needed'
   // The kernel lets nobody promise time on some processors only (sched_setattr(2)).
   if (step === 'scheduler SCHED_DEADLINE' && code === 'EPERM') return ": process scheduler can't be used together with AllowedCPUs"

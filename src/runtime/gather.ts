@@ -3,9 +3,8 @@ import { closeSync, constants, existsSync, fstatSync, lstatSync, readFileSync, r
 import { release } from 'node:os'
 import { isAbsolute, join, posix } from 'node:path'
 import { hasErrno } from '../lib/index.js'
-import { cgroupPath, MOUNT_ATTR, mountAttributes, O_PATH, openBeneath, splitOptions, systemdCgroupPath } from '../sys/index.js'
-import type { ContainerFacts } from './plan/facts.js'
-import { bindChange, isBind, sourcesAreOpenedOutside } from './plan/rootfs.js'
+import { cgroupPath, O_PATH, openBeneath, systemdCgroupPath } from '../sys/index.js'
+import { isBind } from './plan/rootfs.js'
 import type { MountSpec, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
 
@@ -143,7 +142,6 @@ interface HostMount {
   /** The folder of its file system that is mounted. */
   readonly root: string
   readonly type: string
-  readonly options: readonly string[]
 }
 
 /** Our namespace's mounts, lower ones first. */
@@ -154,22 +152,17 @@ function hostMounts(): readonly HostMount[] {
     .split('\n')
     .map((line) => {
       const [left = '', right = ''] = line.split(' - ')
-      const [, , , root, point, options = ''] = left.split(' ')
-      return { point: plain(point), root: plain(root), type: right.split(' ')[0] ?? '', options: options.split(',') }
+      const [, , , root, point] = left.split(' ')
+      return { point: plain(point), root: plain(root), type: right.split(' ')[0] ?? '' }
     })
 }
 
-function mountOf(path: string): HostMount | undefined {
-  let best: HostMount | undefined
-  for (const mount of hostMounts()) {
-    const on = mount.point === '/' || below(path, mount.point) !== undefined
-    if (on && mount.point.length >= (best?.point.length ?? 0)) best = mount
-  }
-  return best
-}
-
 /** The longest mount point that a path lies on. */
-export const mountPointOf = (path: string): string => mountOf(path)?.point ?? '/'
+export const mountPointOf = (path: string): string =>
+  hostMounts()
+    .map(({ point }) => point)
+    .filter((point) => below(path, point) !== undefined)
+    .reduce((best, point) => (point.length > best.length ? point : best), '/')
 
 /** Mounts of a whole proc or sysfs outside of the root. What lies on one of them goes with it. */
 export function wholeTrees(rootfs: string): readonly string[] {
@@ -177,28 +170,4 @@ export function wholeTrees(rootfs: string): readonly string[] {
     ({ type, root, point }) => (type === 'proc' || type === 'sysfs') && root === '/' && below(point, rootfs) === undefined,
   )
   return found.map(({ point }) => point).filter((point) => !found.some((other) => other.point !== point && below(point, other.point)))
-}
-
-const ACCESS_TIMES = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME
-const PROTECTIONS = MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
-
-/** With a user namespace no word may take away what protects the host's mount that is bound, or change how it notes access. */
-export function refuseUnlocking(spec: Spec, inner: ContainerFacts['innerSources']): void {
-  if (!sourcesAreOpenedOutside(spec)) return
-  for (const [index, mount] of (spec.mounts ?? []).entries()) {
-    if (!isBind(mount) || inner.has(index)) continue
-    const { source = '', destination, options = [] } = mount
-    const { set, clear } = bindChange(splitOptions(options), true) ?? { set: 0, clear: 0 }
-    if ((clear & (PROTECTIONS | ACCESS_TIMES)) === 0) continue
-    const words = mountOf(realpathSync(source))?.options ?? []
-    // The kernel does not name strictatime.
-    const named = words.includes('relatime') || words.includes('noatime') ? words : [...words, 'strictatime']
-    const before = mountAttributes(splitOptions(named).flags)
-    const after = (before & ~clear) | set
-    if ((before & PROTECTIONS & ~after) === 0 && (before & ACCESS_TIMES) === (after & ACCESS_TIMES)) continue
-    throw new RuntimeError(
-      'Failed',
-      `container init: error mounting "${source}" to rootfs at "${destination}": a user namespace cannot change ${named.join(',')} of the host's mount: operation not permitted`,
-    )
-  }
 }

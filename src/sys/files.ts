@@ -13,6 +13,7 @@ const LOCK_UN = 8
 const cPath = (path: string | Buffer): Buffer =>
   Buffer.isBuffer(path) ? Buffer.concat([path, Buffer.of(0)]) : Buffer.from(`${path}\0`, 'utf8')
 
+export const S_IFREG = 0o100000
 export const S_IFIFO = 0o010000
 export const S_IFCHR = 0o020000
 export const S_IFBLK = 0o060000

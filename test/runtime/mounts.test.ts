@@ -1,6 +1,6 @@
 // Bind mounts and the flags of what they show, sources that earlier mounts make, and a root that is moved instead of pivoted. Needs root.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Containers } from '../../src/runtime/containers.js'
@@ -57,11 +57,66 @@ t.test('a bind mount keeps, clears and may not clear the flags of its source', {
     if (inside === 'refused')
       await t.rejects(
         show(flags, words, inUserNamespace),
-        { message: /error mounting .*: operation not permitted/ },
+        { message: /mount \/tmp: .*: operation not permitted/ },
         `${words} of ${flags} is refused`,
       )
     else t.equal(await show(flags, words, inUserNamespace), inside === 'same' ? outside : inside, `${words} of ${flags}, user namespace`)
   }
+  t.same(await leftovers({ ...s, folder: s.bundle }), [])
+})
+
+t.test('no right in a user namespace changes what comes from the host', { skip }, async (t) => {
+  const s = scene(t)
+  const hostTmpfs = (name: string, words: string): string => {
+    const path = join(s.folder, name)
+    mkdirSync(path)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=777', 'tmpfs', path])
+    t.teardown(() => execFileSync('umount', ['-R', path]))
+    mkdirSync(join(path, 'below'))
+    writeFileSync(join(path, 'below/hidden'), 'hidden')
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', join(path, 'below')])
+    execFileSync('mount', ['--bind', '-o', `remount,${words}`, path])
+    // Its root may make nothing in the root folder.
+    mkdirSync(join(s.rootfs, name))
+    return path
+  }
+  const locked = 'ro,nosuid,nodev,noexec'
+  const shared = hostTmpfs('shared', 'rw')
+  execFileSync('mount', ['--make-rshared', shared])
+  const bind = (source: string, destination: string, words: string): MountSpec => ({
+    destination,
+    type: 'bind',
+    source,
+    options: ['rbind', ...words.split(',')],
+  })
+  const mounts = [
+    proc,
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+    { destination: '/tmp', type: 'tmpfs', source: 'tmpfs' },
+    bind(hostTmpfs('theirs', locked), '/theirs', 'defaults'),
+    bind(hostTmpfs('asked', 'rw'), '/asked', locked),
+    bind(hostTmpfs('tree', 'rw'), '/tree', 'rro,rnosuid,rnodev,rnoexec'),
+    bind(shared, '/shared', 'rw'),
+  ]
+  const script = `
+    deny() { "$@" 2>/dev/null && echo "allowed: $*"; }
+    for place in /theirs /asked /tree /tree/below; do
+      for words in rw,nosuid,nodev,noexec ro,suid,nodev,noexec ro,nosuid,dev,noexec ro,nosuid,nodev,exec; do
+        deny mount -o remount,bind,$words $place
+      done
+      deny touch $place/new
+    done
+    for place in /theirs /asked /tree /shared; do
+      deny umount $place/below
+      deny cat $place/below/hidden
+      deny mount --bind $place /tmp
+    done
+    mount -t tmpfs none /shared/below && touch /shared/below/from-within && echo mounted`
+  const all = ['CAP_SYS_ADMIN', 'CAP_DAC_OVERRIDE', 'CAP_SYS_CHROOT', 'CAP_MKNOD', 'CAP_FOWNER', 'CAP_CHOWN']
+  const capabilities = { bounding: all, permitted: all, effective: all }
+  const spec = inUserNamespace(s.spec(['sh', '-c', script], { process: { capabilities }, spec: { mounts } }))
+  t.equal((await s.run(spec)).output, 'mounted\n')
+  t.same(readdirSync(join(shared, 'below')), [], 'nothing is mounted on the host')
   t.same(await leftovers({ ...s, folder: s.bundle }), [])
 })
 

@@ -12,6 +12,7 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
   CLONE_PARENT,
+  CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
   O_CLOEXEC,
@@ -39,9 +40,9 @@ import {
   type Talk,
   writeFile,
 } from './process.js'
-import { buildRoot, enterRoot, openSources, sourcesAreOpenedOutside } from './rootfs.js'
+import { buildRoot, enterRoot, hostMountsAreStaged, stageHostMounts } from './rootfs.js'
 import { mountConsole, openTerminal, useTerminal } from './terminal.js'
-import { awaitMaps, becomeRoot, joinsUserNamespace, newUserNamespace, prepareMaps, writeMaps } from './user-namespace.js'
+import { awaitMaps, becomeRoot, FIRST_PIDFD, joinsUserNamespace, newUserNamespace, prepareMaps, writeMaps } from './user-namespace.js'
 
 const { address, bytes, text, value } = program
 
@@ -130,7 +131,6 @@ function launcher(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
     })
   }
   openNamespaces(w, spec)
-  if (sourcesAreOpenedOutside(spec)) openSources(w, spec, facts)
   timeNamespace(w, spec)
   if (newUserNamespace(spec) || joinsUserNamespace(spec)) cloneInUserNamespace(w, spec, facts)
   else {
@@ -151,6 +151,7 @@ function cloneInUserNamespace(w: ProgramWriter, spec: Spec, facts: ContainerFact
   if (fresh) join(w, spec, ['time'])
   else joinOutside(w, spec, ['time'])
   const enter = (): void => {
+    if (hostMountsAreStaged(spec)) stageHostMounts(w, spec, facts)
     if (fresh) join(w, spec, others)
     else {
       joinOutside(w, spec, others)
@@ -179,10 +180,10 @@ function cloneInUserNamespace(w: ProgramWriter, spec: Spec, facts: ContainerFact
 /** struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup. */
 function cloneFirst(w: ProgramWriter, spec: Spec, facts: ContainerFacts, asSibling: boolean): void {
   const all = (spec.linux?.namespaces ?? []).filter(({ type, path }) => !path && type !== 'cgroup' && type !== 'time')
-  const shared = newUserNamespace(spec) ? CLONE_FILES : 0
+  const shared = newUserNamespace(spec) ? CLONE_FILES | CLONE_PIDFD : 0
   const flags = all.reduce((bits, { type }) => bits | namespaceFlags[type], 0) | (asSibling ? CLONE_PARENT : 0) | shared
   const into = facts.cgroup.directory ? CLONE_INTO_CGROUP : 0n
-  w.region('clone-args', [BigInt(flags) | into, 0, 0, 0, asSibling ? 0 : SIGCHLD, 0, 0, 0, 0, 0, 0])
+  w.region('clone-args', [BigInt(flags) | into, shared ? address(FIRST_PIDFD) : 0, 0, 0, asSibling ? 0 : SIGCHLD, 0, 0, 0, 0, 0, 0])
   w.step('clone the first process', 'clone3', [address('clone-args'), 88], { into: 'pid', onZero: 'first' })
 }
 

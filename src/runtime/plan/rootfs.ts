@@ -3,6 +3,7 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_RECURSIVE,
+  CLONE_NEWNS,
   MOUNT_ATTR,
   MS,
   mountAttributes,
@@ -13,6 +14,7 @@ import {
   O_PATH,
   type ProgramWriter,
   program,
+  S_IFREG,
   type SplitOptions,
   splitOptions,
 } from '../../sys/index.js'
@@ -21,7 +23,7 @@ import { cgroupMount } from './cgroup-mount.js'
 import { deviceSteps } from './devices.js'
 import type { ContainerFacts } from './facts.js'
 
-const { attach, classicMount, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
+const { attach, attachIn, classicMount, cloneDescriptor, cloneTree, newFilesystem, openTarget, setAttributes } = mountSteps
 const { address, text, value } = program
 
 const MNT_DETACH = 2
@@ -37,24 +39,59 @@ const propagationBits: Readonly<Record<Propagation, number>> = {
   runbindable: MS.UNBINDABLE | MS.REC,
 }
 
-/** With a user namespace the container's root may not look at the host's paths: somebody else opens the sources. */
-export const sourcesAreOpenedOutside = (spec: Spec): boolean => (spec.linux?.namespaces ?? []).some(({ type }) => type === 'user')
+/**
+ * With a user namespace the container's root may not look at the host's paths, and what it mounts itself it may change as it
+ * likes: somebody with the host's rights prepares what comes from the host.
+ */
+export const hostMountsAreStaged = (spec: Spec): boolean => {
+  const namespaces = spec.linux?.namespaces ?? []
+  return namespaces.some(({ type }) => type === 'user') && namespaces.some(({ type, path }) => type === 'mount' && !path)
+}
 
 export const isBind = (mount: MountSpec): boolean =>
   mount.type === 'bind' || (mount.options ?? []).some((word) => word === 'bind' || word === 'rbind')
 
 const sourceRegion = (index: number): string => `source-${index}`
 
-/** Opens the source of every bind mount; runs where the host's paths are visible and readable. */
-export function openSources(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+/** Names in the stage. */
+const stagedRoot = 'root'
+const stagedSource = (index: number): string => `mount-${index}`
+
+/**
+ * A mount namespace of the host's with the root file system and the sources of bind mounts on a tmpfs, which lies on the place of
+ * the root and is the working folder. The container's namespace becomes a copy of it, and as it belongs to other rights the
+ * kernel locks every flag of every mount and whatever is mounted on another, and cuts the way of new mounts back to the host.
+ */
+export function stageHostMounts(w: ProgramWriter, spec: Spec, facts: ContainerFacts): void {
+  w.step('stage: new mount namespace', 'unshare', [CLONE_NEWNS])
+  w.step('stage: receive mounts only', 'mount', [0, text('/'), 0, MS.SLAVE | MS.REC, 0])
+  const staged: [what: string, fd: string, name: string, kind: 'directory' | 'file'][] = []
+  cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'staged-root' })
+  staged.push(['rootfs', 'staged-root', stagedRoot, 'directory'])
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
-    if (isBind(mount) && !facts.innerSources.has(index)) openSource(w, mount, index, facts)
+    if (!isBind(mount) || facts.innerSources.has(index)) continue
+    const what = `mount ${mount.destination}`
+    const source = sourceRegion(index)
+    openSource(w, mount, index, facts)
+    const { flags, recursive } = splitOptions(mount.options ?? [])
+    const locked = mountAttributes(flags & LOCKABLE)
+    if (locked) setAttributes(w, `${what}: attributes`, source, { set: locked })
+    // Times of access are changed later, where the kernel says whether they may be.
+    const lockedTree = recursive.set & ~(MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME)
+    if (lockedTree) setAttributes(w, `${what}: recursive attributes`, source, { set: lockedTree, recursive: true })
+    staged.push([what, source, stagedSource(index), facts.sources.get(index) ?? 'directory'])
   }
-  if (sourcesAreOpenedOutside(spec)) {
-    cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
-    const base = propagationBits[spec.linux?.rootfsPropagation ?? 'rslave']
-    setAttributes(w, 'rootfs: propagation', 'root', { propagation: base & ~MS.REC, recursive: true })
+  const stage = newFilesystem(w, { what: 'stage', type: 'tmpfs', source: 'tmpfs', options: splitOptions(['mode=755']), attributes: 0 })
+  w.step('stage: open its place', 'openat', [AT_FDCWD, text(facts.rootfs), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0], {
+    into: 'stage-place',
+  })
+  attach(w, 'stage: mount', stage, 'stage-place')
+  for (const [what, fd, name, kind] of staged) {
+    if (kind === 'directory') w.step(`stage: ${what}: make folder`, 'mkdirat', [value(stage), text(name), 0o755])
+    else w.step(`stage: ${what}: make file`, 'mknodat', [value(stage), text(name), S_IFREG | 0o644, 0])
+    attachIn(w, `stage: ${what}`, fd, stage, name)
   }
+  w.step('stage: enter', 'fchdir', [value(stage)])
 }
 
 function openSource(w: ProgramWriter, mount: MountSpec, index: number, facts: ContainerFacts): void {
@@ -79,18 +116,21 @@ function openSource(w: ProgramWriter, mount: MountSpec, index: number, facts: Co
 export function buildRoot(w: ProgramWriter, spec: Spec, facts: ContainerFacts): readonly string[] {
   const closeLater: string[] = []
   const propagation = propagationBits[spec.linux?.rootfsPropagation ?? 'rslave']
-  const outside = sourcesAreOpenedOutside(spec)
+  const staged = hostMountsAreStaged(spec)
   w.step('make / receive or share mounts', 'mount', [0, text('/'), 0, propagation | MS.REC, 0])
   if (propagation & MS.SHARED) {
     // pivot_root refuses a root whose parent mount is shared.
-    w.step(`make ${facts.rootfsParent} private`, 'mount', [0, text(facts.rootfsParent), 0, MS.PRIVATE, 0])
+    const parent = staged ? '.' : facts.rootfsParent
+    w.step(`make ${parent} private`, 'mount', [0, text(parent), 0, MS.PRIVATE, 0])
   }
-  if (!outside) cloneTree(w, { what: 'rootfs', source: facts.rootfs, recursive: true, into: 'root' })
-  w.step('rootfs: open the mount point', 'openat', [AT_FDCWD, text(facts.rootfs), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0], {
+  cloneTree(w, { what: 'rootfs', source: staged ? stagedRoot : facts.rootfs, recursive: true, into: 'root' })
+  if (staged) setAttributes(w, 'rootfs: propagation', 'root', { propagation: propagation & ~MS.REC, recursive: true })
+  const place = staged ? '.' : facts.rootfs
+  w.step('rootfs: open the mount point', 'openat', [AT_FDCWD, text(place), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0], {
     into: 'root-place',
   })
   attach(w, 'rootfs: mount', 'root', 'root-place')
-  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { facts, mount, index, outside, closeLater })
+  for (const [index, mount] of (spec.mounts ?? []).entries()) oneMount(w, { facts, mount, index, staged, closeLater })
   deviceSteps(w, spec)
   // The host's own, opened before the root changes: a container cannot put something else in its place (CVE-2025-31133).
   const masked = new Set(spec.linux?.maskedPaths ?? [])
@@ -113,11 +153,11 @@ interface OneMount {
   readonly facts: ContainerFacts
   readonly mount: MountSpec
   readonly index: number
-  readonly outside: boolean
+  readonly staged: boolean
   readonly closeLater: string[]
 }
 
-function oneMount(w: ProgramWriter, { facts, mount: given, index, outside, closeLater }: OneMount): void {
+function oneMount(w: ProgramWriter, { facts, mount: given, index, staged, closeLater }: OneMount): void {
   const mount = { ...given, destination: facts.targets.get(index) ?? given.destination }
   const what = `mount ${mount.destination}`
   const type = mount.type ?? (isBind(mount) ? 'bind' : 'none')
@@ -130,10 +170,11 @@ function oneMount(w: ProgramWriter, { facts, mount: given, index, outside, close
     ...(label ? [`context=${label}`] : []),
   ])
   if (isBind(mount)) {
-    if (!outside || facts.innerSources.has(index)) openSource(w, mount, index, facts)
     const source = sourceRegion(index)
+    if (!staged || facts.innerSources.has(index)) openSource(w, mount, index, facts)
+    else cloneTree(w, { what, source: stagedSource(index), recursive: true, into: source })
     const target = openTarget(w, { root: 'root', path: mount.destination, make: facts.sources.get(index) ?? 'directory', what })
-    const change = bindChange(options, outside)
+    const change = bindChange(options, staged)
     if (change) setAttributes(w, `${what}: attributes`, source, change)
     treeAttributes(w, what, source, options)
     attach(w, what, source, target)
@@ -158,9 +199,9 @@ const ACCESS_TIMES = MS.NOATIME | MS.NODIRATIME | MS.RELATIME | MS.STRICTATIME
 
 /**
  * What the words of a bind mount change. Without any it stays as its source is; with one, those that no word names are cleared,
- * but in a user namespace kept, which may not take them from the host's mount. Times of access change by a word for them alone.
+ * but in a user namespace kept: there the kernel lets nobody take them from the host's mount. Times of access change by a word for them alone.
  */
-export function bindChange({ flags, cleared }: SplitOptions, inUserNamespace: boolean): { set: number; clear: number } | undefined {
+function bindChange({ flags, cleared }: SplitOptions, inUserNamespace: boolean): { set: number; clear: number } | undefined {
   if ((flags & ~(MS.BIND | MS.REC | MS.REMOUNT)) === 0 && cleared === 0) return undefined
   const times = flags & ACCESS_TIMES ? MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME : 0
   const plain = mountAttributes(inUserNamespace ? cleared & LOCKABLE : LOCKABLE)
