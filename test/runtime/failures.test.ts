@@ -1,9 +1,9 @@
 // Every step of a container's program made to fail in turn: nothing may stay behind. Needs root.
 import { closeSync } from 'node:fs'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { limiter } from '../../src/lib/index.js'
 import { createContainer, planContainer } from '../../src/runtime/create.js'
-import type { Spec } from '../../src/runtime/index.js'
+import type { Linux, MountSpec, Spec } from '../../src/runtime/index.js'
 import { containerProgram } from '../../src/runtime/plan/container.js'
 import { type Launched, type program, reap } from '../../src/sys/index.js'
 import { leftovers, scene, skip } from './scene.js'
@@ -24,18 +24,17 @@ function sabotage(planned: program.Program, index: number): { readonly program: 
   return { program: { ...planned, blocks }, name }
 }
 
-t.setTimeout(280_000)
+t.setTimeout(560_000)
 
-t.test('a failure at any step leaves nothing', { skip, timeout: 280_000 }, async (t) => {
+const everyStep = async (t: Test, linux: (base: Spec) => Partial<Linux>): Promise<void> => {
   const s = scene(t)
-  const wanted = (index: number): Spec =>
-    s.spec(['sleep', '1000'], {
-      linux: {
-        cgroupsPath: `${s.cgroups}/victim-${index}`,
-        resources: { pids: { limit: 50 } },
-        sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' },
-      },
-    })
+  const base = s.spec(['sleep', '1000'])
+  const bind: MountSpec = { destination: '/tmp', type: 'bind', source: '/tmp', options: ['rbind', 'rro'] }
+  const wanted = (index: number): Spec => ({
+    ...base,
+    mounts: [...(base.mounts ?? []), bind],
+    linux: { ...base.linux, cgroupsPath: `${s.cgroups}/victim-${index}`, ...linux(base) },
+  })
   const plan = planContainer(wanted(0), { id: 'victim', bundle: s.bundle }, s.runtime.context())
   const whole = containerProgram(plan.spec, plan.facts)
   const names: string[] = []
@@ -76,6 +75,19 @@ t.test('a failure at any step leaves nothing', { skip, timeout: 280_000 }, async
   t.same(await leftovers(s), [])
   t.ok(chosen.length > 100, `${chosen.length} of ${names.length} steps, ${refused} refused`)
   t.ok(refused > 90, String(refused))
+}
+
+t.test('a failure at any step leaves nothing', { skip, timeout: 280_000 }, (t) =>
+  everyStep(t, () => ({ resources: { pids: { limit: 50 } }, sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' } })),
+)
+
+t.test('a failure at any step leaves nothing, with a user namespace', { skip, timeout: 280_000 }, (t) => {
+  const maps = [{ containerID: 0, hostID: 100_000, size: 65_536 }]
+  return everyStep(t, ({ linux }) => ({
+    namespaces: [...(linux?.namespaces ?? []), { type: 'user' }],
+    uidMappings: maps,
+    gidMappings: maps,
+  }))
 })
 
 t.test('what fails before the program leaves nothing either', { skip }, async (t) => {
