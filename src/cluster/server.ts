@@ -9,6 +9,7 @@ import { COREFILE_CONFIGMAP, defaultCorefile } from '../dns/index.js'
 import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random, sleep } from '../lib/index.js'
 import type { KeyPair } from '../pki/index.js'
 import { type ClusterCertificates, ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { labelControlPlane } from './control-plane-role.js'
 import { keepEndpoints } from './endpoints.js'
 import { RENEWAL_CHECK_MS } from './identity.js'
 import { openStore } from './open-store.js'
@@ -132,11 +133,13 @@ export async function runServer(
       }
     }
   }
+  const client = createClient(own, { userAgent: 'kube-apiserver' })
   const work = [
     keepCertificates(),
+    labelControlPlane({ client, nodeName: options.nodeName, clock, log }, stop.signal),
     keepEndpoints(
       {
-        client: createClient(own, { userAgent: 'kube-apiserver' }),
+        client,
         address: options.advertiseAddress,
         port: options.port,
         clock,

@@ -31,7 +31,7 @@ t.test('up, down, and up again', { skip }, async (t) => {
     /pod\/demo-\S+ +1\/1 +Running[\s\S]*service\/demo +NodePort[\s\S]*deployment\.apps\/demo +3\/3 +3 +3[\s\S]*replicaset\.apps\/demo-\w+ +3 +3 +3/,
   )
   t.equal((await machine.must(['stat', '-c', '%a %U', '/etc/knarr/admin.conf'])).trim(), '600 root')
-  t.match(await kubectl('get', 'nodes'), /lone +Ready/)
+  t.match(await kubectl('get', 'nodes'), /lone +Ready +control-plane/)
 
   // A person's own kubeconfig keeps what is in it, and its owner.
   const theirs =
