@@ -23,7 +23,9 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
   const web = 'mkdir -p /tmp/www; echo page > /tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; '
   const target = async (name: string): Promise<unknown> => {
     await n.run(name, { containers: [shell(`echo line one; echo line two; ${web}${FOREVER}`)] })
-    return await n.wait(name, isReady)
+    await n.wait(name, isReady)
+    // Ready says that it runs, not that it has written.
+    return await until(async () => ((await n.logs(name, 'main')).includes('line two') ? true : undefined))
   }
 
   for (const version of versions) {
@@ -46,20 +48,22 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
 
       const terminal = k.onTerminal('exec', '-it', name, '--', 'sh')
       const shown = heard(terminal)
-      terminal.stdin?.write('tty; stty size; echo $((6 * 7))\n')
+      // What is typed and the size of the window come by ways of their own: either may be first.
+      terminal.stdin?.write('tty; until stty size | grep 111; do sleep 0.1; done; echo $((6 * 7))\n')
       await shown.until(/\/dev\/(pts\/\d+|console)[\s\S]*33 111[\s\S]*\b42\b/)
       t.notMatch(shown.text(), /Unknown stream/)
       terminal.stdin?.write('exit 3\n')
       t.equal(await ended(terminal), 3)
 
-      const described = (await k.run('describe', 'pod', name)).stdout
+      // Events come after what they tell of.
       for (const words of [
         /Pulled +\S+ +kubelet +Container image/,
         /Created +\S+ +kubelet +Created container: main/,
         /Started +\S+ +kubelet +Started container main/,
       ])
-        t.match(described, words)
-      t.match((await k.run('describe', 'node', NODE)).stdout, /Ready +True[\s\S]*KubeletReady[\s\S]*NodeReady/)
+        t.ok(await until(async () => words.test((await k.run('describe', 'pod', name)).stdout) || undefined), String(words))
+      const node = /Ready +True[\s\S]*KubeletReady[\s\S]*NodeReady/
+      t.ok(await until(async () => node.test((await k.run('describe', 'node', NODE)).stdout) || undefined))
 
       const follower = k.start('logs', '-f', '--tail=1', name)
       const followed = heard(follower)
