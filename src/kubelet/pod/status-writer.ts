@@ -1,7 +1,7 @@
 // Tells the API the status of pods: the newest only, one write at a time for each pod, again until it is through.
 import { Pod, type PodStatus } from '../../api/index.js'
 import type { Client } from '../../client/index.js'
-import { type Clock, deferred, exponentialBackoff, isStatus, type Logger, sleep } from '../../lib/index.js'
+import { type Clock, deferred, exponentialBackoff, isStatus, type Logger, limiter, sleep } from '../../lib/index.js'
 
 export interface StatusWriter {
   /** `soon`: may wait a moment for something better to say. */
@@ -27,6 +27,9 @@ interface Entry {
 
 /** A first status says little; shortly after it the containers run. */
 const PATIENCE_MS = 40
+
+/** With a hundred pods at once each write would have a connection of its own, and be old news before it is answered. */
+const AT_ONCE = 8
 
 /** Lists that strategic merge would join with what is there are replaced. */
 function patchOf(pod: Pod, status: PodStatus): unknown {
@@ -71,21 +74,29 @@ export function statusWriter({
   signal: AbortSignal
 }): StatusWriter {
   const entries = new Map<string, Entry>()
+  const slots = limiter(AT_ONCE)
 
   async function write(entry: Entry): Promise<void> {
     const backOff = exponentialBackoff({ initialMs: 200, maxMs: 10_000 })
     while (!signal.aborted) {
-      const { pod, wanted } = entry
-      const text = JSON.stringify(wanted)
-      if (text === entry.written) return
+      const { pod } = entry
       const { name, namespace, uid = '' } = pod.metadata
+      let text = ''
       try {
-        const { metadata } = await client.patch(Pod, { name, namespace }, patchOf(pod, wanted), {
-          type: 'strategic',
-          subresource: 'status',
+        const done = await slots(async () => {
+          // What has become of it while it waited for its turn.
+          const { wanted } = entry
+          text = JSON.stringify(wanted)
+          if (text === entry.written) return true
+          const { metadata } = await client.patch(Pod, { name, namespace }, patchOf(pod, wanted), {
+            type: 'strategic',
+            subresource: 'status',
+          })
+          entry.written = text
+          entry.version = versionOf(metadata.resourceVersion)
+          return false
         })
-        entry.written = text
-        entry.version = versionOf(metadata.resourceVersion)
+        if (done) return
         backOff.reset()
       } catch (error) {
         // The pod is gone, or another one has its name.
