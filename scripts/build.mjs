@@ -1,4 +1,5 @@
 // Builds dist/: every TypeScript file one to one (tests and scripts run from there), and the bundled command in dist/knarr.
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,16 +39,23 @@ const bundle = async () => {
     entryNames: '[name]',
     chunkNames: '[name]-[hash]',
   })
-  // CommonJS and small: Node reads it in a third less time than the same as modules.
-  await build({
-    ...shared,
-    entryPoints: ['src/cli/oci.ts'],
-    outfile: 'dist/knarr/oci.cjs',
-    bundle: true,
-    packages: 'external',
-    format: 'cjs',
-    minify: true,
-  })
+  // One file in CommonJS, and its byte code: Node reads that in half the time of the same as modules.
+  const oci = { ...shared, packages: 'external', format: 'cjs', minify: true }
+  await Promise.all([
+    build({ ...oci, entryPoints: ['src/cli/oci-start.ts'], outfile: 'dist/knarr/oci.cjs', bundle: true }),
+    build({
+      ...oci,
+      entryPoints: ['src/cli/oci.ts'],
+      outfile: 'dist/knarr/oci-bundle.cjs',
+      bundle: true,
+      packages: 'bundle',
+      external: ['@koromix/*'],
+      alias: { koffi: './node_modules/koffi/index.cjs' },
+      // A script that was compiled before knows no `import()`.
+      supported: { 'dynamic-import': false },
+    }),
+  ])
+  execFileSync(process.execPath, ['scripts/byte-code.cjs', 'dist/knarr/oci-bundle.cjs', 'dist/knarr/oci-bundle.cache'])
 }
 const mirror = async () => {
   for (const folder of ['src', 'scripts', 'test']) rmSync(join('dist', folder), { recursive: true, force: true })

@@ -1,8 +1,10 @@
 // `knarr oci` as its callers use it: by hand, beneath podman, beneath containerd's ctr. Needs root.
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import Module from 'node:module'
 import { join } from 'node:path'
+import { Script } from 'node:vm'
 import t from 'tap'
 import type { Spec } from '../../src/runtime/index.js'
 import { cgroupLayout, openCgroup } from '../../src/sys/index.js'
@@ -229,4 +231,21 @@ t.test('containerd runs with it', { skip: skip || (has('containerd') && has('ctr
   for (let left = 100; left > 0 && !ctr('task', 'ls').out.includes('STOPPED'); left--)
     await new Promise((resolve) => setTimeout(resolve, 50))
   t.match(ctr('task', 'ls').out, /STOPPED/)
+})
+
+t.test('knarr-oci starts from byte code, and without it where V8 refuses it', (t) => {
+  const built = join(home, 'dist/knarr')
+  const filename = join(built, 'oci-bundle.cjs')
+  const cachedData = readFileSync(join(built, 'oci-bundle.cache'))
+  const source = Module.wrap(readFileSync(filename, 'latin1'))
+  t.equal(new Script(source, { filename, cachedData }).cachedDataRejected, false)
+  // As another version of Node would find it, and a package manager that keeps packages apart: koffi's own files only koffi finds.
+  const folder = t.testdir({ node_modules: { koffi: t.fixture('symlink', realpathSync(join(home, 'node_modules/koffi'))) } })
+  for (const name of ['oci.cjs', 'oci-bundle.cjs']) copyFileSync(join(built, name), join(folder, name))
+  cachedData.fill(1, 0, 16)
+  writeFileSync(join(folder, 'oci-bundle.cache'), cachedData)
+  t.match(execFileSync(process.execPath, [join(folder, 'oci.cjs'), 'features'], { encoding: 'utf8' }), /"ociVersionMin"/)
+  rmSync(join(folder, 'oci-bundle.cache'))
+  t.match(execFileSync(process.execPath, [join(folder, 'oci.cjs'), '--version'], { encoding: 'utf8' }), /^knarr-oci version/)
+  t.end()
 })
