@@ -180,7 +180,7 @@ const deviceRule = object({
   type: oneOf(['a', 'c', 'b', '']),
   major: integer,
   minor: integer,
-  access: is('letters of rwm', (value) => typeof value === 'string' && /^[rwm]*$/.test(value)),
+  access: is('letters of rwm', (value) => typeof value === 'string' && /^[rwma]*$/.test(value)),
 })
 
 const weight = object({ 'major!': integer, 'minor!': integer, weight: unsigned, leafWeight: unsigned })

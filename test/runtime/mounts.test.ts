@@ -52,6 +52,8 @@ t.test('a bind mount keeps, clears and may not clear the flags of its source', {
     ['nodiratime', 'bind,strictatime', 'rw', 'refused'],
     ['strictatime', 'bind,relatime', 'rw,relatime', 'refused'],
     ['relatime', 'bind,relatime', 'rw,relatime', 'same'],
+    ['noatime', 'rbind,rnorelatime', 'rw,relatime', 'refused'],
+    ['ro', 'rbind,rrw', 'rw', 'refused'],
   ] as const) {
     t.equal(await show(flags, words), outside, `${words} of ${flags}`)
     if (inside === 'refused')

@@ -97,6 +97,24 @@ t.test('limits stand in the files and bound the processes', options, async (t) =
   await group.delete()
 })
 
+t.test("processor time within the parent's, whichever of the two files must go first", options, async (t) => {
+  const parent = fresh()
+  const group = new Cgroup(`${parent.path}/child`)
+  group.create()
+  parent.limit({ cpu: { quota: 50_000, period: 100_000 } })
+  group.limit({ cpu: { quota: 500_000, period: 1_000_000 } })
+  t.throws(() => group.limit({ cpu: { quota: 600_000 } }), { message: /cpu/ })
+  group.limit({ cpu: { quota: 3000, period: 10_000 } })
+  group.limit({ cpu: { quota: 300_000, period: 1_000_000 } })
+  const file = group.folder('cpu') ?? ''
+  const limits = existsSync(`${file}/cpu.max`)
+    ? readFileSync(`${file}/cpu.max`, 'utf8').trim()
+    : ['cpu.cfs_quota_us', 'cpu.cfs_period_us'].map((name) => readFileSync(`${file}/${name}`, 'utf8').trim()).join(' ')
+  t.equal(limits, '300000 1000000')
+  await group.delete()
+  await parent.delete()
+})
+
 t.test('cpu time and memory are counted', options, async (t) => {
   const group = fresh()
   group.create()

@@ -156,11 +156,28 @@ export class Cgroup {
   private writeAll(writes: readonly CgroupWrite[]): void {
     for (let i = 0; i < writes.length; ) {
       const first = writes[i] as CgroupWrite
+      if (first.afterNext) {
+        this.writePair(first, writes[i + 1] as CgroupWrite)
+        i += 2
+        continue
+      }
       const values: string[] = []
       for (; writes[i]?.file === first.file && writes[i]?.controller === first.controller; i++)
         values.push((writes[i] as CgroupWrite).value)
       this.write(first, values)
     }
+  }
+
+  private writePair(first: CgroupWrite, second: CgroupWrite): void {
+    try {
+      this.write(first, [first.value])
+    } catch (error) {
+      if (!hasErrno(error, 'EINVAL')) throw error
+      this.write(second, [second.value])
+      this.write(first, [first.value])
+      return
+    }
+    this.write(second, [second.value])
   }
 
   private write({ controller, file, optional }: CgroupWrite, values: readonly string[]): void {

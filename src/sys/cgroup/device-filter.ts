@@ -1,5 +1,5 @@
 // Device rules as an eBPF program for cgroup v2, which has no devices controller of its own. Pure: rules in, instructions out.
-import type { DeviceRule } from './resources.js'
+import { accessOf, type DeviceRule } from './resources.js'
 
 const ACCESS = { m: 1, r: 2, w: 4 } as const
 const TYPE = { b: 1, c: 2 } as const
@@ -10,12 +10,8 @@ export interface DevicePolicy {
   readonly exceptions: readonly { readonly type: 'b' | 'c'; readonly major: number; readonly minor: number; readonly access: number }[]
 }
 
-const accessBits = (access: string | undefined): number =>
-  [...(access === undefined || access === '' ? 'rwm' : access)].reduce((bits, letter) => {
-    const bit = ACCESS[letter as keyof typeof ACCESS]
-    if (bit === undefined) throw new Error(`device rule: access "${access}" may hold r, w and m only`)
-    return bits | bit
-  }, 0)
+const accessBits = (rule: DeviceRule): number =>
+  [...accessOf(rule)].reduce((bits, letter) => bits | ACCESS[letter as keyof typeof ACCESS], 0)
 
 /** Plays the rules as the v1 devices controller does: a rule for everything starts over, others add or take exceptions. */
 export function devicePolicy(rules: readonly DeviceRule[]): DevicePolicy {
@@ -25,7 +21,7 @@ export function devicePolicy(rules: readonly DeviceRule[]): DevicePolicy {
     const type = rule.type === undefined || rule.type === '' ? 'a' : rule.type === 'u' ? 'c' : rule.type
     const major = rule.major ?? -1
     const minor = rule.minor ?? -1
-    const access = accessBits(rule.access)
+    const access = accessBits(rule)
     if (type === 'a' && major === -1 && minor === -1) {
       defaultAllow = rule.allow
       exceptions.clear()

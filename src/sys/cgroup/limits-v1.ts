@@ -1,12 +1,18 @@
 // OCI resources as writes to cgroup v1 files. Pure.
-import type { BlockIoResources, CgroupResources, CgroupWrite, DeviceRule, DeviceThrottle } from './resources.js'
+import {
+  accessOf,
+  type BlockIoResources,
+  type CgroupResources,
+  type CgroupWrite,
+  type DeviceRule,
+  type DeviceThrottle,
+} from './resources.js'
 
 /** `c 1:3 rwm`, as devices.allow and devices.deny want it; a rule for everything is `a`. */
 export function deviceLine(rule: DeviceRule): string {
   const type = rule.type === undefined || rule.type === '' ? 'a' : rule.type
   if (!['a', 'b', 'c', 'u', 'p'].includes(type)) throw new Error(`device rule: type "${type}" is not one of a, b, c`)
-  const access = rule.access === undefined || rule.access === '' ? 'rwm' : rule.access
-  if (!/^[rwm]+$/.test(access)) throw new Error(`device rule: access "${access}" may hold r, w and m only`)
+  const access = accessOf(rule)
   const number = (value: number | undefined): string => (value === undefined || value === -1 ? '*' : String(value))
   if (type === 'a' && number(rule.major) === '*' && number(rule.minor) === '*') return 'a'
   return `${type === 'u' ? 'c' : type} ${number(rule.major)}:${number(rule.minor)} ${access}`
@@ -78,12 +84,12 @@ function memory(wanted: NonNullable<CgroupResources['memory']>, current: Current
 function cpu(wanted: NonNullable<CgroupResources['cpu']>): CgroupWrite[] {
   const write = (file: string, value: number | string | undefined, controller = 'cpu'): CgroupWrite[] =>
     value === undefined || value === 0 || value === '' ? [] : [{ controller, file: `${controller}.${file}`, value: String(value) }]
+  /** The kernel compares their quotient, at each write, with the parent's: lower or higher, one of the two orders passes. */
+  const pair = (period: readonly CgroupWrite[], runtime: readonly CgroupWrite[]): readonly CgroupWrite[] =>
+    runtime.length === 0 ? period : [...period.map((one) => ({ ...one, afterNext: true })), ...runtime]
   return [
-    ...write('rt_period_us', wanted.realtimePeriod),
-    ...write('rt_runtime_us', wanted.realtimeRuntime),
-    // The period first: the kernel checks the quota against it.
-    ...write('cfs_period_us', wanted.period),
-    ...write('cfs_quota_us', wanted.quota),
+    ...pair(write('rt_period_us', wanted.realtimePeriod), write('rt_runtime_us', wanted.realtimeRuntime)),
+    ...pair(write('cfs_period_us', wanted.period), write('cfs_quota_us', wanted.quota)),
     ...(wanted.burst === undefined ? [] : [{ controller: 'cpu', file: 'cpu.cfs_burst_us', value: String(wanted.burst) }]),
     ...write('shares', wanted.shares),
     ...(wanted.idle === undefined ? [] : [{ controller: 'cpu', file: 'cpu.idle', value: String(wanted.idle) }]),

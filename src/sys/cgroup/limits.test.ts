@@ -82,3 +82,9 @@ t.test('device rules as v1 lines', async (t) => {
   t.equal(deviceLine({ allow: true, type: 'c', major: 1, minor: 3, access: 'rw' }), 'c 1:3 rw')
   t.equal(deviceLine({ allow: true, type: 'b', major: 8 }), 'b 8:* rwm')
 })
+
+t.test('a device rule: letters of access, and one that says nothing', async (t) => {
+  const rule = { allow: false, type: 'c', major: 1, minor: 11 }
+  t.equal(deviceLine({ ...rule, access: 'rwa' }), 'c 1:11 rw')
+  t.equal(deviceLine({ ...rule, access: 'a' }), 'c 1:11 rwm')
+})

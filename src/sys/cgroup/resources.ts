@@ -7,8 +7,15 @@ export interface DeviceRule {
   /** Absent or -1: every number. */
   readonly major?: number
   readonly minor?: number
-  /** Letters of `rwm`; absent: all of them. */
+  /** Letters of `rwm`; absent: all of them. An `a` among them says nothing, as with runc. */
   readonly access?: string
+}
+
+/** The letters of a rule's access. */
+export function accessOf({ access }: DeviceRule): string {
+  if (access === undefined || access === '') return 'rwm'
+  if (!/^[rwma]+$/.test(access)) throw new Error(`device rule: access "${access}" may hold r, w and m only`)
+  return access.replaceAll('a', '') || 'rwm'
 }
 
 export interface MemoryResources {
@@ -79,4 +86,6 @@ export interface CgroupWrite {
   readonly value: string
   /** Absent files are passed over: kernels differ in what they were built with, and the setting is only a wish. */
   readonly optional?: boolean
+  /** Refused with EINVAL it is tried again behind the next one: the kernel checks the two against each other. */
+  readonly afterNext?: boolean
 }

@@ -101,7 +101,8 @@ const recursiveWords: Readonly<Record<string, readonly [set: number, clear: numb
   rnodiratime: [MOUNT_ATTR.NODIRATIME, 0],
   rdiratime: [0, MOUNT_ATTR.NODIRATIME],
   rrelatime: [MOUNT_ATTR.RELATIME, MOUNT_ATTR.ATIME],
-  rnorelatime: [MOUNT_ATTR.STRICTATIME, MOUNT_ATTR.ATIME],
+  // What the kernel does without a word for it, and runc with this one.
+  rnorelatime: [MOUNT_ATTR.RELATIME, MOUNT_ATTR.ATIME],
   rnoatime: [MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME],
   ratime: [MOUNT_ATTR.RELATIME, MOUNT_ATTR.ATIME],
   rstrictatime: [MOUNT_ATTR.STRICTATIME, MOUNT_ATTR.ATIME],
