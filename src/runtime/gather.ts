@@ -1,9 +1,9 @@
 // Looks at the machine for what a plan needs to know.
-import { closeSync, constants, existsSync, fstatSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, constants, existsSync, fstatSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { release } from 'node:os'
 import { isAbsolute, join, posix } from 'node:path'
 import { hasErrno } from '../lib/index.js'
-import { cgroupPath, O_PATH, openBeneath, systemdCgroupPath } from '../sys/index.js'
+import { cgroupPath, O_PATH, openBeneath, readMountinfo, systemdCgroupPath } from '../sys/index.js'
 import { isBind } from './plan/rootfs.js'
 import type { MountSpec, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
@@ -137,36 +137,16 @@ export function cgroupOf(spec: Spec, id: string, systemd: boolean): string {
   }
 }
 
-interface HostMount {
-  readonly point: string
-  /** The folder of its file system that is mounted. */
-  readonly root: string
-  readonly type: string
-}
-
-/** Our namespace's mounts, lower ones first. */
-function hostMounts(): readonly HostMount[] {
-  const plain = (path = ''): string => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => {
-      const [left = '', right = ''] = line.split(' - ')
-      const [, , , root, point] = left.split(' ')
-      return { point: plain(point), root: plain(root), type: right.split(' ')[0] ?? '' }
-    })
-}
-
 /** The longest mount point that a path lies on. */
 export const mountPointOf = (path: string): string =>
-  hostMounts()
+  readMountinfo()
     .map(({ point }) => point)
     .filter((point) => below(path, point) !== undefined)
     .reduce((best, point) => (point.length > best.length ? point : best), '/')
 
 /** Mounts of a whole proc or sysfs outside of the root. What lies on one of them goes with it. */
 export function wholeTrees(rootfs: string): readonly string[] {
-  const found = hostMounts().filter(
+  const found = readMountinfo().filter(
     ({ type, root, point }) => (type === 'proc' || type === 'sysfs') && root === '/' && below(point, rootfs) === undefined,
   )
   return found.map(({ point }) => point).filter((point) => !found.some((other) => other.point !== point && below(point, other.point)))

@@ -2,8 +2,9 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { MountSpec } from '../../src/runtime/index.js'
-import { openCgroup, withNetwork } from '../../src/sys/index.js'
+import type { MountSpec, Spec } from '../../src/runtime/index.js'
+import { hierarchies } from '../../src/runtime/plan/cgroup-mount.js'
+import { cgroupLayout, openCgroup, withNetwork } from '../../src/sys/index.js'
 import { leftovers, scene, skip } from './scene.js'
 
 const proc: MountSpec = { destination: '/proc', type: 'proc', source: 'proc' }
@@ -161,5 +162,42 @@ t.test("without a pid namespace of its own every process ends with the first one
   await t.rejects(s.runtime.kill('a', 0), { message: /container not running/ })
   await s.runtime.kill('a', 0, { all: true })
   await s.runtime.delete('a')
+  t.same(await leftovers(s), [])
+})
+
+t.test('a mount of type cgroup shows the group, in each hierarchy, as the namespaces have it', { skip }, async (t) => {
+  const s = scene(t)
+  const layout = cgroupLayout()
+  const names = hierarchies(layout).map(({ name }) => name)
+  const maps = [{ containerID: 0, hostID: 100_000, size: 65_536 }]
+  for (const own of [true, false]) {
+    for (const user of [true, false]) {
+      for (const access of ['ro', 'rw']) {
+        const what = `${own ? 'own' : "host's"} cgroup namespace, ${user ? 'own' : "host's"} user namespace, ${access}`
+        const base = s.spec(['cat', '/proc/self/mountinfo'])
+        const namespaces = (base.linux?.namespaces ?? []).filter(({ type }) => own || type !== 'cgroup')
+        const spec: Spec = {
+          ...base,
+          mounts: (base.mounts ?? []).map((mount) =>
+            mount.type === 'cgroup' ? { ...mount, options: ['nosuid', 'noexec', 'nodev', access] } : mount,
+          ),
+          linux: {
+            ...base.linux,
+            namespaces: user ? [...namespaces, { type: 'user' }] : namespaces,
+            ...(user ? { uidMappings: maps, gidMappings: maps } : {}),
+          },
+        }
+        const { output } = await s.run(spec)
+        const found = output
+          .split('\n')
+          .filter((line) => / - cgroup2? /.test(line))
+          .map((line) => line.split(' '))
+          .map(([, , , root, point, options]) => [point, root, options?.split(',').slice(0, 4).join(',')])
+        const places = layout.mode === 'v2' ? ['/sys/fs/cgroup'] : names.map((name) => `/sys/fs/cgroup/${name}`)
+        const root = own ? '/' : spec.linux?.cgroupsPath
+        t.same(new Set(found.map(String)), new Set(places.map((place) => `${place},${root},${access},nosuid,nodev,noexec`)), what)
+      }
+    }
+  }
   t.same(await leftovers(s), [])
 })

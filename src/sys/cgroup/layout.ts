@@ -1,6 +1,7 @@
 // Where this machine keeps its cgroups: v1 controllers, the v2 tree, or both beside each other (hybrid).
 import { existsSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
+import { type MountLine, parseMountinfo } from '../mount/mountinfo.js'
 
 /** v1 names; on v2 `cpuacct` is part of `cpu`, `blkio` is `io`, and `devices` and `freezer` are always there. */
 export const V1_CONTROLLERS = [
@@ -30,40 +31,21 @@ export interface CgroupLayout {
   readonly v2: { readonly mount: string; readonly controllers: readonly string[] } | undefined
 }
 
-/** mountinfo writes space, tab, newline and backslash as octal escapes. */
-const unescapeMount = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-
-interface MountLine {
-  readonly id: string
-  readonly parent: string
-  readonly mount: string
-  readonly type: string
-  readonly superOptions: string
-}
-
 /** Whether a mount is what its path leads to: mountinfo also lists those beneath a later mount of the same place or of one above it. */
 function reachable(lines: readonly MountLine[]): (line: MountLine) => boolean {
   const ids = new Set(lines.map(({ id }) => id))
   const below = (parent: string, mount: string): string => `${parent} ${mount}`
   // The root's own parent is not listed, or is itself.
-  const children = new Map(lines.map(({ id, parent, mount }) => [below(parent !== id && ids.has(parent) ? parent : '', mount), id]))
-  return ({ id, mount }) => {
+  const children = new Map(lines.map(({ id, parent, point }) => [below(parent !== id && ids.has(parent) ? parent : '', point), id]))
+  return ({ id, point }) => {
     let at = ''
-    const parts = mount.split('/').filter(Boolean)
+    const parts = point.split('/').filter(Boolean)
     for (let depth = 0; depth <= parts.length; depth++) {
       const place = `/${parts.slice(0, depth).join('/')}`
       for (let next = children.get(below(at, place)); next !== undefined; next = children.get(below(at, place))) at = next
     }
     return at === id
   }
-}
-
-function parseLine(line: string): MountLine {
-  const [left = '', right = ''] = line.split(' - ')
-  const [id = '', parent = '', , , mount = ''] = left.split(' ')
-  const [type = '', , superOptions = ''] = right.split(' ')
-  return { id, parent, mount: unescapeMount(mount), type, superOptions }
 }
 
 /**
@@ -74,9 +56,9 @@ export function parseCgroupMounts(mountinfo: string, controllersOf: (mount: stri
   const v1: Partial<Record<V1Controller, string>> = {}
   const named: Record<string, string> = {}
   let v2: CgroupLayout['v2']
-  const lines = mountinfo.split('\n').map(parseLine)
+  const lines = parseMountinfo(mountinfo)
   const visible = reachable(lines)
-  for (const { mount, type, superOptions } of lines.filter((line) => line.type.startsWith('cgroup') && visible(line))) {
+  for (const { point: mount, type, superOptions } of lines.filter((line) => line.type.startsWith('cgroup') && visible(line))) {
     if (type === 'cgroup2') v2 ??= { mount, controllers: controllersOf(mount) }
     if (type !== 'cgroup') continue
     for (const option of superOptions.split(',')) {
