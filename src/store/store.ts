@@ -139,8 +139,8 @@ export interface Store {
   txn(txn: Txn): Promise<TxnResult>
   /** Every change under `prefix` in order, from `fromRevision` on. Throws CompactedError when that is gone. Ends at close or abort. */
   watch(prefix: string, options?: WatchOptions): AsyncIterable<WatchBatch>
-  /** Asks every watch to report how far it is. */
-  requestProgress(): void
+  /** Asks every watch to report as soon as it has told all up to `revision`, also when nothing else happens. */
+  requestProgress(revision: number): void
   /** Forgets versions that were replaced at or before `revision`. */
   compact(revision: number): Promise<void>
   /** The oldest revision that can be read: 0 until something was compacted. */

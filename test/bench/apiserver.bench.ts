@@ -78,7 +78,7 @@ async function stores(): Promise<void> {
     await writes('etcd', store)
     await store.close()
     // The peer itself: its own calls, nothing of ours between.
-    const direct = await connectEtcd([`127.0.0.1:${port}`], undefined)
+    const direct = await connectEtcd([`127.0.0.1:${port}`], undefined, systemClock)
     const put = (i: number): Promise<Buffer> => direct.call('/etcdserverpb.KV/Put', putRequest(`/registry/direct/${i}`, value, 0))
     const measured = await load(64, 4000, async (i) => void (await put(i)))
     direct.close()

@@ -113,7 +113,9 @@ let scenes = 0
 const CLONE_NEWNET = 0x40000000
 
 export const root = process.getuid?.() === 0
-export const options = root ? { timeout: 240_000 } : { skip: 'needs root' }
+/** How many times longer everything may take than on a machine that is not emulated. */
+export const slowness = Number(process.env.KNARR_SLOWNESS ?? 1)
+export const options = root ? { timeout: 240_000 * slowness } : { skip: 'needs root' }
 
 /** From the first scene on the test is on a machine of its own, as far as the network goes. */
 function ownNetwork(): void {
@@ -238,11 +240,11 @@ export const contents = (dir: string, pod: string, name: string): readonly strin
 
 /** Asks again until there is an answer. */
 export async function until<T>(ask: () => Promise<T | undefined>, ms = 60_000): Promise<T> {
-  const end = systemClock.monotonic() + ms
+  const end = systemClock.monotonic() + ms * slowness
   for (;;) {
     const answer = await ask()
     if (answer !== undefined) return answer
-    if (systemClock.monotonic() > end) throw new Error(`waited ${ms} ms in vain`)
+    if (systemClock.monotonic() > end) throw new Error(`waited ${ms * slowness} ms in vain`)
     await sleep(systemClock, 5)
   }
 }

@@ -11,7 +11,7 @@ import { scene as criScene, IMAGE, type Scene, until } from '../cri/scene.js'
 import { apiServer, type TestApi } from './api.js'
 import { kubeletIn, NODE, PORT } from './node.js'
 
-export { IMAGE, options, until } from '../cri/scene.js'
+export { IMAGE, options, slowness, until } from '../cri/scene.js'
 
 export { NODE } from './node.js'
 

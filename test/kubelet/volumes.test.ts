@@ -3,14 +3,14 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service } from '../../src/api/index.js'
-import { FOREVER, isReady, nodeScene, options, shell, statusOf, until } from './scene.js'
+import { FOREVER, isReady, nodeScene, options, shell, slowness, statusOf, until } from './scene.js'
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
-t.setTimeout(240_000)
+t.setTimeout(240_000 * slowness)
 
 t.test('volumes and environment', options, async (t) => {
-  t.setTimeout(180_000)
+  t.setTimeout(180_000 * slowness)
   const n = await nodeScene()
   t.teardown(() => n.end())
   const meta = (name: string) => ({ name, namespace: 'default' })

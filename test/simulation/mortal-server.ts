@@ -63,7 +63,7 @@ function body(store: Store, beforeWrite: (die: () => void) => boolean): Body {
       txn: (txn) => write(() => store.txn(txn)),
       watch: (prefix, options: WatchOptions = {}) =>
         store.watch(prefix, { ...options, signal: options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal }),
-      requestProgress: () => store.requestProgress(),
+      requestProgress: (revision) => store.requestProgress(revision),
       compact: (revision) => alive(() => store.compact(revision)),
       compactRevision: () => alive(() => store.compactRevision()),
       grantLease: (ttl) => alive(() => store.grantLease(ttl)),

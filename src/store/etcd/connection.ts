@@ -1,6 +1,6 @@
 // Calls to etcd over gRPC: several endpoints, the next one when one does not answer.
 import type { ChannelCredentials, ClientDuplexStream, ServiceError } from '@grpc/grpc-js'
-import { asError, exponentialBackoff } from '../../lib/index.js'
+import { asError, type Clock, exponentialBackoff } from '../../lib/index.js'
 import { StoreUnavailableError } from '../store.js'
 
 export interface EtcdTls {
@@ -28,9 +28,9 @@ const DEADLINE_MS = 15_000
 export const codeOf = (error: unknown): number | undefined => (error as Partial<ServiceError>).code as number | undefined
 
 /** `endpoints` as `host:port` or `https://host:port`. */
-export async function connectEtcd(endpoints: readonly string[], tls: EtcdTls | undefined): Promise<Connection> {
+export async function connectEtcd(endpoints: readonly string[], tls: EtcdTls | undefined, clock: Clock): Promise<Connection> {
   // A hundred milliseconds and several megabytes: only for those who use it.
-  const { Client, credentials } = await import('@grpc/grpc-js')
+  const { Client, credentials, Metadata } = await import('@grpc/grpc-js')
   const secure: ChannelCredentials = tls
     ? credentials.createSsl(Buffer.from(tls.ca), tls.key ? Buffer.from(tls.key) : null, tls.cert ? Buffer.from(tls.cert) : null)
     : credentials.createInsecure()
@@ -44,22 +44,18 @@ export async function connectEtcd(endpoints: readonly string[], tls: EtcdTls | u
     'grpc.max_reconnect_backoff_ms': 2000,
   }
   const clients = endpoints.map((endpoint) => new Client(endpoint.replace(/^https?:\/\//, ''), secure, options))
+  // A member that has lost the others ends its streams instead of being silent on them.
+  const needsLeader = new Metadata()
+  needsLeader.set('hasleader', 'true')
   let current = 0
   const client = () => clients[current % clients.length] as (typeof clients)[number]
 
   const once = (path: string, request: Buffer): Promise<Buffer> =>
     new Promise((resolve, reject) => {
-      client().makeUnaryRequest(
-        path,
-        raw,
-        raw,
-        request,
-        { deadline: performance.timeOrigin + performance.now() + DEADLINE_MS },
-        (error, response) => {
-          if (error) reject(error)
-          else resolve(response ?? Buffer.alloc(0))
-        },
-      )
+      client().makeUnaryRequest(path, raw, raw, request, { deadline: clock.now() + DEADLINE_MS }, (error, response) => {
+        if (error) reject(error)
+        else resolve(response ?? Buffer.alloc(0))
+      })
     })
 
   return {
@@ -77,7 +73,7 @@ export async function connectEtcd(endpoints: readonly string[], tls: EtcdTls | u
         }
       }
     },
-    stream: (path) => client().makeBidiStreamRequest(path, raw, raw),
+    stream: (path) => client().makeBidiStreamRequest(path, raw, raw, needsLeader),
     next() {
       current++
     },

@@ -27,7 +27,6 @@ import {
   readWatch,
   txnRequest,
   watchCreate,
-  watchProgress,
 } from './messages.js'
 
 export interface EtcdStoreOptions {
@@ -39,9 +38,15 @@ export interface EtcdStoreOptions {
 
 const KV = '/etcdserverpb.KV'
 
+/**
+ * Written below a watched prefix to learn how far the watch is: this event comes behind all earlier ones. etcd's own progress reports
+ * overtake events before 3.4.25 and 3.5.8, and are left out while a watch lags. The name is none that an object can have.
+ */
+const MARK = '.progress'
+
 export async function openEtcdStore({ endpoints, tls, clock, random }: EtcdStoreOptions): Promise<Store> {
   if (endpoints.length === 0) throw new Error('etcd: name at least one endpoint')
-  const connection = await connectEtcd(endpoints, tls)
+  const connection = await connectEtcd(endpoints, tls, clock)
   try {
     // Whether it answers is known now, not at the first request.
     await connection.call(`${KV}/Range`, rangeRequest({ key: '\0', countOnly: true }), { readOnly: true })
@@ -56,7 +61,9 @@ const lastRevision = (text: string): boolean => text.includes('required revision
 
 function createEtcdStore(connection: Connection, { clock, random }: { clock: Clock; random: Random }): Store {
   const closing = new AbortController()
-  const progressWishes = new Set<() => void>()
+  /** Callers want to know of all watches when they have told everything up to here. */
+  let wished = 0
+  const wishes = new Set<() => void>()
 
   /** etcd tells apart "gone" and "not yet" by text alone. */
   const translated = async (error: unknown): Promise<Error> => {
@@ -127,7 +134,6 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
       wake.resolve()
     }
     const onAbort = (): void => end()
-    const wishProgress = (): void => void stream.write(watchProgress())
     stream.on('data', (bytes: Buffer) => {
       queue.push(bytes)
       wake.resolve()
@@ -135,7 +141,6 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
     stream.on('error', (error) => end(error))
     stream.on('end', () => end(new Error('etcd: the watch ended')))
     signal.addEventListener('abort', onAbort, { once: true })
-    progressWishes.add(wishProgress)
     stream.write(watchCreate(prefix, prefixEnd(prefix) ?? '\0', from))
     let pending: WatchBatch['events'][number][] = []
     try {
@@ -149,11 +154,10 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
           if (response.created) continue
           pending.push(...response.events)
           if (response.fragment) continue
-          const events = pending
+          // The header's revision may be ahead of the events of this watch.
+          const last = pending.at(-1)?.kv
+          if (last) yield { revision: last.modRevision, events: pending.filter(({ kv }) => kv.key !== prefix + MARK) }
           pending = []
-          // The header may be ahead of the events of this watch: only a progress report vouches for it.
-          const upTo = events.at(-1)?.kv.modRevision ?? response.revision
-          yield { revision: upTo, events }
         }
         if (signal.aborted) return
         if (ended) throw ended.error ?? new Error('etcd: the watch ended')
@@ -162,7 +166,6 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
-      progressWishes.delete(wishProgress)
       stream.removeAllListeners()
       stream.on('error', () => {})
       stream.cancel()
@@ -171,21 +174,42 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
 
   async function* watch(prefix: string, from: Promise<number>, signal: AbortSignal): AsyncGenerator<WatchBatch> {
     let next = await from
+    let told = 0
+    let marking = false
+    const mark = async (): Promise<void> => {
+      marking = true
+      const backoff = exponentialBackoff({ initialMs: 20, maxMs: 1000 })
+      const pause = (): Promise<void> => sleep(clock, backoff.next(), signal).catch(() => {})
+      // Most often what is waited for is on its way.
+      for (await pause(); told < wished && wishes.has(wish) && !signal.aborted; await pause())
+        await writeOne({ type: 'put', key: prefix + MARK, value: Buffer.alloc(0) }, undefined).catch(() => {})
+      marking = false
+    }
+    const wish = (): void => {
+      if (!marking && told < wished) void mark()
+    }
     const backoff = exponentialBackoff({ initialMs: 50, maxMs: 2000 })
-    while (!signal.aborted) {
-      try {
-        for await (const batch of watchOnce(prefix, next, signal)) {
-          backoff.reset()
-          next = Math.max(next, batch.revision + 1)
-          yield batch
+    wishes.add(wish)
+    wish()
+    try {
+      while (!signal.aborted) {
+        try {
+          for await (const batch of watchOnce(prefix, next, signal)) {
+            backoff.reset()
+            told = Math.max(told, batch.revision)
+            next = Math.max(next, told + 1)
+            yield batch
+          }
+        } catch (error) {
+          if (error instanceof CompactedError) throw error
+          if (signal.aborted) return
+          // The endpoint is away: go on elsewhere, where we stopped.
+          connection.next()
+          await sleep(clock, backoff.next(), signal).catch(() => {})
         }
-      } catch (error) {
-        if (error instanceof CompactedError) throw error
-        if (signal.aborted) return
-        // The endpoint is away: go on elsewhere, where we stopped.
-        connection.next()
-        await sleep(clock, backoff.next(), signal).catch(() => {})
       }
+    } finally {
+      wishes.delete(wish)
     }
   }
 
@@ -210,7 +234,8 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
       const key = startAfter !== undefined && startAfter >= prefix ? `${startAfter}\0` : prefix
       const response = await read(`${KV}/Range`, rangeRequest({ key, end: prefixEnd(prefix) ?? '\0', limit, revision: at, countOnly }))
       const { items, more, count } = readRange(response)
-      return { revision: at || headerRevision(response), items, count, more: more && !countOnly }
+      const marks = items[0]?.key === prefix + MARK ? 1 : 0
+      return { revision: at || headerRevision(response), items: items.slice(marks), count: count - marks, more: more && !countOnly }
     },
     put: (key, value, { expect, lease: id } = {}) => writeOne({ type: 'put', key, value, ...(id && { lease: id }) }, expect),
     delete: (key, { expect } = {}) => writeOne({ type: 'delete', key }, expect),
@@ -230,8 +255,9 @@ function createEtcdStore(connection: Connection, { clock, random }: { clock: Clo
       from.catch(() => {})
       return watch(prefix, from, both)
     },
-    requestProgress() {
-      for (const wish of progressWishes) wish()
+    requestProgress(revision) {
+      wished = Math.max(wished, revision)
+      for (const wish of wishes) wish()
     },
     async compact(at) {
       try {

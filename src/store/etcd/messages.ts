@@ -194,8 +194,6 @@ export const watchCreate = (key: string, end: string, startRevision: number): Bu
     .message(1, new ProtoWriter().bytes(1, key).bytes(2, end).number(3, startRevision).flag(4, true).flag(6, true).flag(8, true).done())
     .done()
 
-export const watchProgress = (): Buffer => new ProtoWriter().message(3, NONE).done()
-
 export interface WatchResponse {
   readonly revision: number
   readonly created: boolean

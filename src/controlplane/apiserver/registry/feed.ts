@@ -129,7 +129,7 @@ export async function createFeed({
       const revision = await store.revision()
       const found = await cache(storagePrefix)
       if (found.revision < revision) {
-        if (position < revision) store.requestProgress()
+        if (position < revision) store.requestProgress(revision)
         await found.reached(revision)
       }
       return found
