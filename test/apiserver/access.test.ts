@@ -359,19 +359,3 @@ void t.test('a kubelet sees its own node and what its pods refer to', async (t) 
   t.equal((await lease('n1')).status, 201)
   t.equal((await lease('n2')).status, 403)
 })
-
-void t.test('roles that are put together from others', async (t) => {
-  const { ask } = await startServer(t)
-  const more = {
-    apiVersion: `${group}/v1`,
-    kind: 'ClusterRole',
-    metadata: { name: 'more', labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } },
-    rules: [{ verbs: ['get'], apiGroups: ['example.com'], resources: ['widgets'] }],
-  }
-  await ask('POST', `${rbac}/clusterroles`, more)
-  // `admin` aggregates `edit`, which aggregates `view`: three steps.
-  await until(async () =>
-    (await ask('GET', `${rbac}/clusterroles/admin`)).body.rules?.some((rule: any) => rule.apiGroups?.[0] === 'example.com'),
-  )
-  t.pass('the rule arrived')
-})

@@ -4,9 +4,9 @@ import type { Test } from 'tap'
 import { Event, Namespace } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
 import { createApiServer } from '../../src/controlplane/apiserver/index.js'
-import { controllers, runControllers } from '../../src/controlplane/controllers/index.js'
+import { type ControllerOptions, controllers, runControllers } from '../../src/controlplane/controllers/index.js'
 import { runScheduler } from '../../src/controlplane/scheduler/index.js'
-import { seededRandom, silentLog } from '../../src/lib/index.js'
+import { type Clock, type Random, seededRandom, silentLog } from '../../src/lib/index.js'
 import { signingKey } from '../apiserver/harness.js'
 import { type HollowNodes, type HollowOptions, hollowNodes } from '../hollow/hollow-nodes.js'
 import { memoryStore } from '../simulation/memory-store.js'
@@ -15,6 +15,8 @@ import { as } from './plane.js'
 
 export interface VirtualPlane {
   readonly client: Client
+  /** A client of someone else than the administrator. */
+  clientOf(name: string, groups: readonly string[]): Client
   readonly clock: SimClock
   readonly nodes: HollowNodes
   /** Lets time pass. */
@@ -25,9 +27,18 @@ export interface VirtualPlane {
   told(name: string): Promise<string[]>
 }
 
+export interface VirtualPlaneOptions {
+  readonly start: number
+  readonly hollow?: Partial<HollowOptions>
+  /** Names of the controllers that run; default all. */
+  readonly only?: readonly string[]
+  /** Beside the root CA `CA`. */
+  readonly options?: (clock: Clock, random: Random) => ControllerOptions | Promise<ControllerOptions>
+}
+
 export async function virtualPlane(
   t: Pick<Test, 'teardown'>,
-  { start, hollow, only }: { readonly start: number; readonly hollow?: Partial<HollowOptions>; readonly only?: readonly string[] },
+  { start, hollow, only, options }: VirtualPlaneOptions,
 ): Promise<VirtualPlane> {
   const clock = simClock(start)
   const random = seededRandom(5)
@@ -46,7 +57,13 @@ export async function virtualPlane(
   const nodes = hollowNodes({ ...common, client, signal, nodes: names, startMs: [100, 200], stopMs: [100, 200], ...hollow })
   const chosen = controllers().filter(({ name }) => !only || only.includes(name))
   const running = [
-    runControllers({ ...common, client: createClient(as(api.handler, 'kcm')), signal, options: { rootCa: 'CA' }, controllers: chosen }),
+    runControllers({
+      ...common,
+      client: createClient(as(api.handler, 'kcm')),
+      signal,
+      options: { rootCa: 'CA', ...(await options?.(clock, random)) },
+      controllers: chosen,
+    }),
     runScheduler({ ...common, client: createClient(as(api.handler, 'ks')), signal }),
     nodes.stopped,
   ]
@@ -59,6 +76,7 @@ export async function virtualPlane(
   })
   const plane: VirtualPlane = {
     client,
+    clientOf: (name, groups) => createClient(as(api.handler, name, groups)),
     clock,
     nodes,
     pass: async (seconds) => void (await clock.runUntil(seconds * 1000)),

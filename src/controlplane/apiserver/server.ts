@@ -32,7 +32,6 @@ import { requestInfo } from './http/request-info.js'
 import { certificateRequestHooks } from './kinds/certificate-requests.js'
 import { customResourceDefinitions } from './kinds/custom-resource-definitions.js'
 import { namespaceHooks } from './kinds/namespaces.js'
-import { aggregateRoles } from './kinds/roles.js'
 import { publishSelf, serviceHooks } from './kinds/services.js'
 import type { ApiServer, ApiServerOptions } from './options.js'
 import { pooledRandom } from './pooled-random.js'
@@ -108,7 +107,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const hooks = new Map<string, KindHooks>([
     ['services/specs', serviceHooks(store, { clock, random }, ranges)],
     ['namespaces', namespaceHooks],
-    ['certificatesigningrequests', certificateRequestHooks],
+    ['certificatesigningrequests', certificateRequestHooks(clock)],
     ['events', { ttlSeconds: EVENT_TTL_SECONDS }],
   ])
   const writer = createWriter(backend, admission, hooks)
@@ -218,7 +217,6 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     if (options.advertise) await publishSelf(writer, options.advertise, ranges)
     background.push(
       customResourceDefinitions(backend, writer, deleter, abort.signal),
-      aggregateRoles(backend, writer, abort.signal),
       compactEvery(store, { clock, log, historyMs: options.historyMs ?? HISTORY_MS, signal: abort.signal }),
     )
     ready = true

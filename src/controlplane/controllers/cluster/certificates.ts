@@ -76,6 +76,7 @@ export function isOwnServing(request: CertificateSigningRequest, identity: Reque
 export const certificateApprover: Controller = {
   name: 'csrapproving',
   for: CertificateSigningRequest,
+  reads: [Node],
   async reconcile(key, { cache, client, clock, options }) {
     const request = cache.get(CertificateSigningRequest, key)
     if (!request || !options.signer || request.status?.certificate || (request.status?.conditions ?? []).length > 0) return undefined
