@@ -166,7 +166,8 @@ export function planDaemonUpdate(input: DaemonInput): { readonly remove: readonl
         if (!up(stale)) unavailable++
       } else if (stale) {
         if (!up(stale)) unavailable++
-        surgeable.push(node.metadata.name)
+        // A new one beside one that does not work is no surge.
+        ;(up(stale) ? surgeable : create).push(node.metadata.name)
       } else if (!fresh || !up(fresh)) unavailable++
       continue
     }
