@@ -5,7 +5,7 @@ import t from 'tap'
 import { signerOf, signToken } from '../../src/controlplane/apiserver/authentication/jwt.js'
 import { systemClock, systemRandom, virtualClock } from '../../src/lib/index.js'
 import { createCa, issue } from '../../src/pki/index.js'
-import { configMap, defaultAccount, pod, startServer, type TestServer, until } from './harness.js'
+import { configMap, defaultAccount, pod, startServer, type TestServer } from './harness.js'
 
 const context = { clock: systemClock, random: systemRandom }
 const bob = { name: 'bob', groups: [] }

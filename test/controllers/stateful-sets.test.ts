@@ -29,7 +29,9 @@ async function world(t: Parameters<typeof virtualPlane>[0], startMs: readonly [n
   const get = (name: string) => client.get(StatefulSet, { namespace, name })
   const patch = (name: string, spec: unknown) => client.patch(StatefulSet, { namespace, name }, { spec }, { type: 'merge' })
   const pods = async (name: string) =>
-    (await client.list(Pod, { namespace, labelSelector: `app=${name}` })).items.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    [...(await client.list(Pod, { namespace, labelSelector: `app=${name}` })).items].sort((a, b) =>
+      a.metadata.name < b.metadata.name ? -1 : 1,
+    )
   /** `db-0 one`, in order; pods on their way out in brackets. */
   const shown = async (name: string) =>
     (await pods(name)).map((pod) => {

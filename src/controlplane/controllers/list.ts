@@ -23,7 +23,7 @@ import { cronJob } from './workloads/cron-job.js'
 import { makeDaemonSets } from './workloads/daemon-set.js'
 import { deployment } from './workloads/deployment.js'
 import { disruptionBudget, staleDisruption } from './workloads/disruption-budget.js'
-import { job } from './workloads/job.js'
+import { makeJobs } from './workloads/job.js'
 import { replicaSet } from './workloads/replica-set.js'
 import { replicationController } from './workloads/replication-controller.js'
 import { statefulSet } from './workloads/stateful-set.js'
@@ -44,7 +44,7 @@ export const controllers = (): readonly Controller[] => [
   deployment,
   statefulSet,
   makeDaemonSets(),
-  job,
+  makeJobs(),
   cronJob,
   ttlAfterFinished,
   disruptionBudget,

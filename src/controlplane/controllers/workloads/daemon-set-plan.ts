@@ -165,8 +165,9 @@ export function planDaemonUpdate(input: DaemonInput): { readonly remove: readonl
         surging++
         if (!up(stale)) unavailable++
       } else if (stale) {
-        if (!up(stale)) unavailable++
-        // A new one beside one that does not work is no surge.
+        if (!up(stale))
+          unavailable++
+          // A new one beside one that does not work is no surge.
         ;(up(stale) ? surgeable : create).push(node.metadata.name)
       } else if (!fresh || !up(fresh)) unavailable++
       continue

@@ -22,6 +22,8 @@ export interface JobInput {
   readonly job: Job
   readonly pods: readonly Pod[]
   readonly now: number
+  /** When pods failed that may be gone by now, by uid. */
+  readonly failures?: ReadonlyMap<string, number>
 }
 
 export interface JobPlan {
@@ -30,6 +32,8 @@ export interface JobPlan {
   readonly release: readonly Pod[]
   readonly create: readonly NewPod[]
   readonly remove: readonly Pod[]
+  /** Whether removed pods count as failed: those of a decided Job do, those of one that shrinks or is suspended do not. */
+  readonly countRemoved: boolean
   readonly events: readonly { readonly type: 'normal' | 'warning'; readonly reason: string; readonly message: string }[]
   readonly requeueAfterMs: number | undefined
 }
@@ -230,6 +234,7 @@ export function planJob(input: JobInput): JobPlan {
     release: counts.release,
     create: podPlan.create,
     remove: podPlan.remove,
+    countRemoved: verdict !== undefined,
     events,
     requeueAfterMs: Number.isFinite(wait) ? wait : undefined,
   }
@@ -252,7 +257,7 @@ interface PodPlan {
 const MOST_AT_ONCE = 500
 
 function planPods(input: JobInput, counts: Counts, { active, terminating, stop }: Running): PodPlan {
-  const { job, pods, now } = input
+  const { job, now } = input
   if (stop) return { create: [], remove: active, wait: undefined }
   const parallelism = Math.max(0, job.spec?.parallelism ?? 1)
   const { completions } = job.spec ?? {}
@@ -269,20 +274,20 @@ function planPods(input: JobInput, counts: Counts, { active, terminating, stop }
   const missing = Math.min(MOST_AT_ONCE, wanted - staying.length - onHold)
   if (missing <= 0) return { create: [], remove, wait: undefined }
   if (isIndexed(job)) return { remove, ...planIndexes(input, counts, staying, onHold > 0 ? terminating : [], missing) }
-  const wait = backoffLeft(job, pods, now)
+  const wait = backoffLeft(input)
   if (wait > 0) return { create: [], remove, wait }
   return { create: Array.from({ length: missing }, () => ({})), remove, wait: undefined }
 }
 
 /** Consecutive failures since the last success make the next pod wait. */
-function backoffLeft(job: Job, pods: readonly Pod[], now: number): number {
-  const ended = pods
-    .filter((pod) => pod.status?.phase === 'Succeeded' || hasFailed(job, pod))
-    .map((pod) => ({ pod, at: finishedAt(pod, now) }))
-  const lastSuccess = Math.max(0, ...ended.filter(({ pod }) => pod.status?.phase === 'Succeeded').map(({ at }) => at))
-  const failures = ended.filter(({ pod, at }) => pod.status?.phase !== 'Succeeded' && at > lastSuccess)
-  if (failures.length === 0) return 0
-  return Math.max(...failures.map(({ at }) => at)) + jobBackoff(failures.length) - now
+function backoffLeft({ job, pods, now, failures = new Map() }: JobInput): number {
+  const succeeded = pods.filter((pod) => pod.status?.phase === 'Succeeded').map((pod) => finishedAt(pod, now))
+  const failed = new Map(failures)
+  // A pod that runs and was let go was taken away by us: no failure.
+  for (const pod of pods)
+    if (hasFailed(job, pod) && (isFinished(pod) || isTracked(pod))) failed.set(pod.metadata.uid ?? '', finishedAt(pod, now))
+  const since = [...failed.values()].filter((at) => at > Math.max(0, ...succeeded))
+  return since.length === 0 ? 0 : Math.max(...since) + jobBackoff(since.length) - now
 }
 
 function duplicateIndexes(job: Job, active: readonly Pod[], counts: Counts): Pod[] {
@@ -297,11 +302,12 @@ function duplicateIndexes(job: Job, active: readonly Pod[], counts: Counts): Pod
 }
 
 /** The lowest indexes that are neither done nor running, each after its own back-off. */
-function planIndexes({ job, pods, now }: JobInput, counts: Counts, staying: readonly Pod[], held: readonly Pod[], missing: number) {
+function planIndexes(input: JobInput, counts: Counts, staying: readonly Pod[], held: readonly Pod[], missing: number) {
+  const { job, pods, now } = input
   const busy = new Set([...staying, ...held].flatMap((pod) => indexOf(pod) ?? []))
   const create: NewPod[] = []
   let wait: number | undefined
-  const shared = isPerIndex(job) ? 0 : backoffLeft(job, pods, now)
+  const shared = isPerIndex(job) ? 0 : backoffLeft(input)
   if (shared > 0) return { create, wait: shared }
   for (let index = 0; index < (job.spec?.completions ?? 0) && create.length < missing; index++) {
     if (counts.completed.has(index) || counts.failedIndexes.has(index) || busy.has(index)) continue

@@ -37,7 +37,7 @@ export interface NewPod {
   readonly ignored?: number
 }
 
-const indexEnv = { name: 'JOB_COMPLETION_INDEX', valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${INDEX}']` } } }
+const indexEnv = { name: 'JOB_COMPLETION_INDEX', valueFrom: { fieldRef: { fieldPath: `metadata.labels['${INDEX}']` } } }
 
 export function planJobPod(job: Job, { index, failures, ignored }: NewPod): Pod {
   const pod = podFromTemplate(job.spec?.template, Job, job, {
@@ -125,7 +125,8 @@ export function finishedAt(pod: Pod, now: number): number {
   const times = (pod.status?.containerStatuses ?? []).map(({ state }) => millis(state?.terminated?.finishedAt))
   const latest = Math.max(0, ...times)
   if (latest > 0) return latest
-  return millis(pod.metadata.deletionTimestamp) || now
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata
+  return deletionTimestamp ? millis(deletionTimestamp) - deletionGracePeriodSeconds * 1000 : now
 }
 
 export const jobBackoff = (failures: number): number => (failures <= 0 ? 0 : Math.min(600_000, 10_000 * 2 ** Math.min(failures - 1, 20)))
