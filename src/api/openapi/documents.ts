@@ -24,6 +24,8 @@ const listDefinition = (type: ResourceType): string =>
   type.kind === 'Event' && !type.custom ? `${definitionOf(type)}List` : `${definitionOf(type)}List`
 
 interface Operation {
+  /** Which kind it is about: clients look for any PATCH of a kind to learn what may be asked of it. */
+  readonly about: Pick<Subresource, 'group' | 'version' | 'kind'>
   readonly action: string
   readonly method: string
   readonly body: string | undefined
@@ -84,6 +86,7 @@ interface Writer {
 
 function operationDocument(type: ResourceType, id: string, operation: Operation, writer: Writer): JsonObject {
   const { dialect } = writer
+  const { group, version, kind } = operation.about
   const ref = (name: string): JsonObject => {
     writer.refer(name)
     return { $ref: `${dialect === 'v2' ? '#/definitions/' : '#/components/schemas/'}${name}` }
@@ -104,7 +107,7 @@ function operationDocument(type: ResourceType, id: string, operation: Operation,
     tags: [`${type.group ? type.group.split('.')[0] : 'core'}_${type.version}`],
     responses,
     'x-kubernetes-action': operation.action,
-    'x-kubernetes-group-version-kind': { group: type.group, kind: type.kind, version: type.version },
+    'x-kubernetes-group-version-kind': { group, kind, version },
   }
   if (dialect === 'v2') {
     const body = operation.body ? [{ name: 'body', in: 'body', required: operation.method !== 'delete', schema: ref(operation.body) }] : []
@@ -140,9 +143,9 @@ function collectionOperations(type: ResourceType): Operation[] {
   const own = definitionOf(type)
   const has = (verb: ResourceType['verbs'][number]): boolean => type.verbs.includes(verb)
   return [
-    ...(has('list') ? [{ action: 'list', method: 'get', body: undefined, answer: listDefinition(type) }] : []),
-    ...(has('create') ? [{ action: 'post', method: 'post', body: own, answer: own }] : []),
-    ...(has('deletecollection') ? [{ action: 'deletecollection', method: 'delete', body: DELETE, answer: STATUS }] : []),
+    ...(has('list') ? [{ about: type, action: 'list', method: 'get', body: undefined, answer: listDefinition(type) }] : []),
+    ...(has('create') ? [{ about: type, action: 'post', method: 'post', body: own, answer: own }] : []),
+    ...(has('deletecollection') ? [{ about: type, action: 'deletecollection', method: 'delete', body: DELETE, answer: STATUS }] : []),
   ]
 }
 
@@ -150,10 +153,12 @@ function objectOperations(type: ResourceType): Operation[] {
   const own = definitionOf(type)
   const has = (verb: ResourceType['verbs'][number]): boolean => type.verbs.includes(verb)
   return [
-    ...(has('get') ? [{ action: 'get', method: 'get', body: undefined, answer: own }] : []),
-    ...(has('update') ? [{ action: 'put', method: 'put', body: own, answer: own }] : []),
-    ...(has('patch') ? [{ action: 'patch', method: 'patch', body: PATCH, answer: own }] : []),
-    ...(has('delete') ? [{ action: 'delete', method: 'delete', body: DELETE, answer: type.kind === 'Pod' ? own : STATUS }] : []),
+    ...(has('get') ? [{ about: type, action: 'get', method: 'get', body: undefined, answer: own }] : []),
+    ...(has('update') ? [{ about: type, action: 'put', method: 'put', body: own, answer: own }] : []),
+    ...(has('patch') ? [{ about: type, action: 'patch', method: 'patch', body: PATCH, answer: own }] : []),
+    ...(has('delete')
+      ? [{ about: type, action: 'delete', method: 'delete', body: DELETE, answer: type.kind === 'Pod' ? own : STATUS }]
+      : []),
   ]
 }
 
@@ -164,6 +169,7 @@ function subresourceOperations(type: ResourceType, sub: Subresource): Operation[
     const method = methods[verb]
     const sends = method === 'post' || method === 'put' || method === 'patch'
     return {
+      about: sub,
       action: body ? method : 'connect',
       method,
       body: sends && body ? (method === 'patch' ? PATCH : body) : undefined,
@@ -193,7 +199,7 @@ function pathsOf(type: ResourceType, writer: Writer): [string, JsonObject][] {
   if (collection.length > 0) found.push(path(scope, collection, ''))
   if (object.length > 0) found.push(path(`${scope}/{name}`, object, ''))
   if (type.namespaced && type.verbs.includes('list')) {
-    const list: Operation = { action: 'list', method: 'get', body: undefined, answer: listDefinition(type) }
+    const list: Operation = { about: type, action: 'list', method: 'get', body: undefined, answer: listDefinition(type) }
     const item = { get: operationDocument(type, `${id(list, '').replace('Namespaced', '')}ForAllNamespaces`, list, writer) }
     found.push([`${root}/${type.plural}`, item])
   }
