@@ -39,6 +39,8 @@ export interface Heartbeat {
 }
 
 const LEASE_NAMESPACE = 'kube-node-lease'
+/** Between looks at a node that is not Ready. */
+const NOT_READY_MS = 250
 
 /** What has to be told at once, as opposed to times and free space. */
 const substance = ({ conditions, ...rest }: NodeStatus): string =>
@@ -145,15 +147,22 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     }
   }
 
-  async function repeat(what: string, everyMs: number, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  /** What a node lacks may come at any moment. */
+  const statusMs = (): number => {
+    const ready = last?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
+    return ready ? settings.nodeStatusUpdateFrequencyMs : Math.min(settings.nodeStatusUpdateFrequencyMs, NOT_READY_MS)
+  }
+
+  async function repeat(what: string, pauseMs: () => number, task: () => Promise<void>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      let wait = everyMs
+      let wait: number
       try {
         await task()
+        wait = pauseMs()
       } catch (error) {
         if (signal.aborted) return
         log.warn('heartbeat failed', { what, err: error })
-        wait = Math.min(everyMs, 1_000)
+        wait = Math.min(pauseMs(), 1_000)
       }
       await sleep(clock, wait, signal).catch(() => {})
     }
@@ -163,7 +172,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     report,
     async run(signal) {
       const leaseMs = (settings.nodeLeaseDurationSeconds * 1000) / 4
-      await Promise.all([repeat('status', settings.nodeStatusUpdateFrequencyMs, report, signal), repeat('lease', leaseMs, renew, signal)])
+      await Promise.all([repeat('status', statusMs, report, signal), repeat('lease', () => leaseMs, renew, signal)])
     },
     shuttingDown() {
       closing = true
