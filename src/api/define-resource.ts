@@ -114,8 +114,8 @@ export function defineResource<T extends Resource>(definition: ResourceDefinitio
     setDefaults: (object) => normalizeObject(schema(), object),
     prepareForCreate(object) {
       if (hasStatus) {
-        delete object.status
         if (schema().alwaysWritten.includes('status')) object.status = {}
+        else if (object.status !== undefined) delete object.status
       }
       if (definition.generation && isObject(object.metadata)) object.metadata.generation = 1
       definition.prepareForCreate?.(object)

@@ -77,15 +77,20 @@ export function wildcardSubdomainErrors(value: string): string[] {
   return errors
 }
 
+const QUALIFIED_RULE = patternText(
+  "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+  '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]',
+  'MyName',
+  'my.name',
+  '123-abc',
+)
+
 /** `[prefix/]name`: label keys, annotation keys, resource and condition names. */
 export function qualifiedNameErrors(value: string): string[] {
   const errors: string[] = []
   const parts = value.split('/')
   const name = parts.length === 2 ? (parts[1] ?? '') : (parts[0] ?? '')
-  const whole =
-    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-  const rule = patternText(whole, '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]', 'MyName', 'my.name', '123-abc')
-  if (parts.length > 2) return [`${rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`]
+  if (parts.length > 2) return [`${QUALIFIED_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`]
   if (parts.length === 2) {
     const prefix = parts[0] ?? ''
     if (prefix === '') errors.push('prefix part must be non-empty')
@@ -93,7 +98,7 @@ export function qualifiedNameErrors(value: string): string[] {
   }
   if (name === '') errors.push('name part must be non-empty')
   else if (bytes(name) > 63) errors.push(`name part ${tooLongText(63)}`)
-  if (!QUALIFIED.test(name)) errors.push(`name part ${rule.replace('a qualified name must', 'must')}`)
+  if (!QUALIFIED.test(name)) errors.push(`name part ${QUALIFIED_RULE.replace('a qualified name must', 'must')}`)
   return errors
 }
 

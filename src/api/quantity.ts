@@ -21,8 +21,22 @@ const ceilDivide = (a: bigint, b: bigint): bigint => (a >= 0n ? (a + b - 1n) / b
 /** Away from zero, as Kubernetes rounds what is finer than a billionth. */
 const divideUp = (a: bigint, b: bigint): bigint => (a >= 0n ? (a + b - 1n) / b : -((-a + b - 1n) / b))
 
+/** The same few amounts come again with every pod. */
+const known = new Map<string | number, Quantity | undefined>()
+const MOST_KNOWN = 1000
+
 /** Undefined when the text is no quantity. A plain number is one too. */
 export function parseQuantity(text: string | number): Quantity | undefined {
+  const hit = known.get(text)
+  if (hit || known.has(text)) return hit
+  if (known.size >= MOST_KNOWN) known.clear()
+  const quantity = readQuantity(text)
+  // What is long was made to be.
+  if (typeof text === 'number' || text.length < 32) known.set(text, quantity)
+  return quantity
+}
+
+function readQuantity(text: string | number): Quantity | undefined {
   const match = PATTERN.exec(String(text).trim())
   if (!match) return undefined
   const [, sign, digits = '', suffix = ''] = match
@@ -48,6 +62,16 @@ export function parseQuantity(text: string | number): Quantity | undefined {
 
 /** `E` alone is a suffix, `E5` an exponent: the shortest exact text, as Kubernetes prints it. */
 export function formatQuantity(quantity: Quantity): string {
+  const known = texts.get(quantity)
+  if (known !== undefined) return known
+  const text = printQuantity(quantity)
+  texts.set(quantity, text)
+  return text
+}
+
+const texts = new WeakMap<Quantity, string>()
+
+function printQuantity(quantity: Quantity): string {
   const { nanos } = quantity
   if (nanos === 0n) return '0'
   const size = nanos < 0n ? -nanos : nanos

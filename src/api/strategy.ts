@@ -37,7 +37,7 @@ export function prepareCreate(
   const metadata = metadataOf(object)
   checkNamespace(type, metadata, context.namespace)
   for (const field of ['deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion', 'generation'])
-    delete metadata[field]
+    if (metadata[field] !== undefined) delete metadata[field]
   if ((metadata.name === undefined || metadata.name === '') && typeof metadata.generateName === 'string' && metadata.generateName !== '')
     metadata.name = `${metadata.generateName.slice(0, MOST_GENERATED)}${context.suffix()}`
   metadata.uid = context.uid()

@@ -58,9 +58,14 @@ const readStream = (stream: Readable, limit: number): Promise<Uint8Array> =>
     if (stream.destroyed) return reject(new Error('the body broke off'))
     const chunks: Uint8Array[] = []
     let length = 0
-    const stop = (error: Error): void => {
+    const leave = (): void => {
       stream.off('data', onData)
+      stream.off('error', stop)
       stream.off('close', onClose)
+      stream.off('end', onEnd)
+    }
+    const stop = (error: Error): void => {
+      leave()
       reject(error)
     }
     const onClose = (): void => stop(new Error('the body broke off'))
@@ -69,8 +74,12 @@ const readStream = (stream: Readable, limit: number): Promise<Uint8Array> =>
       chunks.push(chunk)
       if (length > limit) stop(new RangeError(`body is longer than ${limit} bytes`))
     }
+    const onEnd = (): void => {
+      leave()
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
+    }
     stream.on('data', onData)
-    stream.once('error', stop)
-    stream.once('close', onClose)
-    stream.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
+    stream.on('error', stop)
+    stream.on('close', onClose)
+    stream.on('end', onEnd)
   })

@@ -11,10 +11,10 @@ import { createLeases } from './leases.js'
 import { lockFolder } from './lock.js'
 import {
   decodeRecord,
-  encodeRecord,
   type Position,
   positionOf,
   prefixEnd,
+  recordEncoder,
   revisionOf,
   SLOTS,
   toKeyValue,
@@ -188,15 +188,29 @@ function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Pr
     for (const { acknowledged } of done) acknowledged.resolve()
   }
 
-  /** Once for all that one flush made durable: watchers hear of them together. */
-  let settling = false
-  const settleSoon = (): void => {
-    if (settling) return
-    settling = true
-    queueMicrotask(() => {
-      settling = false
-      settle()
-    })
+  /** What was given out since the last hand-over: all of one turn goes to the writer thread as one batch. */
+  let batch: Pending[] = []
+  const handOver = (): void => {
+    const pending = batch
+    batch = []
+    const records = pending.flatMap(({ heads }) => heads.map(({ head: mine }) => mine.record))
+    const encode = recordEncoder(records)
+    root
+      .batch(() => {
+        for (const { heads } of pending) {
+          for (const { key, head: mine } of heads) {
+            void data.put(mine.position, encode(mine.record))
+            void index.put(key, number(mine.position))
+          }
+        }
+      })
+      .then(
+        () => {
+          for (const one of pending) one.durable = true
+          settle()
+        },
+        (error) => fail(asError(error)),
+      )
   }
 
   /** Everything given out so far is durable when this resolves: a refusal must not rest on what a crash could undo. */
@@ -232,20 +246,7 @@ function createLmdbStore(root: RootDatabase, clock: Clock, lock: { release(): Pr
     queue.push(pending)
     for (const entry of heads) underway.set(entry.key, entry.head)
     leases.note(events)
-    root
-      .batch(() => {
-        for (const { key, head: mine } of heads) {
-          void data.put(mine.position, encodeRecord(mine.record))
-          void index.put(key, number(mine.position))
-        }
-      })
-      .then(
-        () => {
-          pending.durable = true
-          settleSoon()
-        },
-        (error) => fail(asError(error)),
-      )
+    if (batch.push(pending) === 1) process.nextTick(handOver)
     await pending.acknowledged.promise
     return revision
   }

@@ -26,9 +26,23 @@ export interface VersionRecord {
 const HEADER = 40
 const DELETED = 1
 
-export function encodeRecord(record: VersionRecord): Buffer {
-  const keyLength = Buffer.byteLength(record.key)
-  const bytes = Buffer.allocUnsafeSlow(HEADER + keyLength + record.value.length)
+const sizeOf = ({ key, value }: VersionRecord): number => HEADER + Buffer.byteLength(key) + value.length
+
+/** Encodes these records into one piece of memory. */
+export function recordEncoder(records: readonly VersionRecord[]): (record: VersionRecord) => Buffer {
+  let size = 0
+  for (const record of records) size += sizeOf(record)
+  const memory = Buffer.allocUnsafeSlow(size)
+  let at = 0
+  return (record) => {
+    const start = at
+    at += sizeOf(record)
+    return encodeInto(memory.subarray(start, at), record)
+  }
+}
+
+function encodeInto(bytes: Buffer, record: VersionRecord): Buffer {
+  const keyLength = bytes.length - HEADER - record.value.length
   bytes.writeUInt8(record.deleted ? DELETED : 0, 4)
   bytes.writeUInt8(0, 5)
   bytes.writeUInt16LE(keyLength, 6)

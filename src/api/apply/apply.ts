@@ -80,7 +80,7 @@ function disown(managers: Managers, self: string, changes: Comparison): { manage
     const taken = intersection(manager.set, changed)
     if (!isEmptySet(taken)) conflicts.push({ manager, taken })
     const set = recursiveDifference(difference(manager.set, taken), changes.removed)
-    if (!isEmptySet(set)) kept.set(key, set === manager.set ? manager : { ...manager, set })
+    if (!isEmptySet(set)) kept.set(key, set === manager.set ? manager : { ...manager, set, fieldsV1: undefined })
   }
   return { managers: kept, conflicts }
 }
@@ -208,11 +208,11 @@ export function trackUpdate(type: ResourceType, next: JsonObject, previous: Json
   const given = metadata.managedFields
   const live = previous && isObject(previous.metadata) ? previous.metadata.managedFields : undefined
   const forget = asksToForget(given)
-  const base = forget ? new Map<string, Manager>() : Array.isArray(given) && given.length > 0 ? decodeManagers(given) : decodeManagers(live)
+  const ownWords = Array.isArray(given) && given.length > 0 && !equalJson(given, live)
+  const base = forget ? new Map<string, Manager>() : ownWords ? decodeManagers(given, 'foreign') : decodeManagers(live)
   const before = previous ? withoutManagedFields(previous) : emptyObject(schema)
   const after = withoutManagedFields(next)
   const identity = { manager: options.manager, operation: 'Update', apiVersion: type.apiVersion, subresource: door } as const
-  const self = managerKey(identity)
   if (forget) {
     delete metadata.managedFields
     return
@@ -228,6 +228,7 @@ export function trackUpdate(type: ResourceType, next: JsonObject, previous: Json
   const changes = compare(schema, before, after)
   const seen = (set: FieldSet): FieldSet => withoutIgnored(type, withoutServerFields(set), door)
   const visible: Comparison = { added: seen(changes.added), modified: seen(changes.modified), removed: seen(changes.removed) }
+  const self = managerKey(identity)
   const { managers } = disown(base, self, visible)
   const known = managers.get(self)
   const set = union(recursiveDifference(known?.set ?? emptySet, visible.removed), union(visible.added, visible.modified))

@@ -9,17 +9,20 @@ export interface Manager {
   readonly subresource: string
   readonly time: string
   readonly set: FieldSet
+  /** `set` as it was read, while it is the same. */
+  readonly fieldsV1?: JsonObject | undefined
 }
 
 /** Entries with the same key are one manager. Appliers keep theirs when the version changes. */
-export const managerKey = ({ manager, operation, apiVersion, subresource }: Omit<Manager, 'time' | 'set'>): string =>
+export const managerKey = ({ manager, operation, apiVersion, subresource }: Omit<Manager, 'time' | 'set' | 'fieldsV1'>): string =>
   JSON.stringify([manager, operation, operation === 'Apply' ? '' : apiVersion, subresource])
 
 export type Managers = ReadonlyMap<string, Manager>
 
 const text = (value: Json | undefined): string => (typeof value === 'string' ? value : '')
 
-export function decodeManagers(managedFields: Json | undefined): Managers {
+/** `foreign`: as a client wrote them, not as we did. */
+export function decodeManagers(managedFields: Json | undefined, from: 'stored' | 'foreign' = 'stored'): Managers {
   const managers = new Map<string, Manager>()
   if (!Array.isArray(managedFields)) return managers
   for (const entry of managedFields) {
@@ -33,6 +36,7 @@ export function decodeManagers(managedFields: Json | undefined): Managers {
       subresource: text(entry.subresource),
       time: text(entry.time),
       set,
+      ...(from === 'stored' && { fieldsV1: entry.fieldsV1 as JsonObject }),
     }
     managers.set(managerKey(manager), manager)
   }
@@ -69,10 +73,10 @@ export function encodeManagers(managers: Managers): JsonObject[] {
   return foldOld([...managers.values()])
     .filter(({ set }) => !isEmptySet(set))
     .sort((a, b) => (order(a) < order(b) ? -1 : 1))
-    .map((manager) => managedFieldsEntry(manager, encodeFieldSet(manager.set)))
+    .map((manager) => managedFieldsEntry(manager, manager.fieldsV1 ?? encodeFieldSet(manager.set)))
 }
 
-export const managedFieldsEntry = (manager: Omit<Manager, 'set'>, fieldsV1: JsonObject): JsonObject => {
+export const managedFieldsEntry = (manager: Omit<Manager, 'set' | 'fieldsV1'>, fieldsV1: JsonObject): JsonObject => {
   const { manager: name, operation, apiVersion, subresource, time } = manager
   return {
     ...(name ? { manager: name } : {}),

@@ -126,15 +126,14 @@ export function compare(schema: Schema, before: Json | undefined, after: Json | 
     (left || right) &&
     !bothEmpty
   ) {
-    const names = new Set([...Object.keys(left ?? {}), ...Object.keys(right ?? {})])
-    return gather(
-      [...names].map((name) => [
-        `f:${name}`,
-        compare(childOf(schema, name).schema, left && getField(left, name), right && getField(right, name)),
-      ]),
-      before,
-      after,
-    )
+    const children: [string, Comparison][] = []
+    for (const name of new Set([...Object.keys(left ?? {}), ...Object.keys(right ?? {})])) {
+      const was = left && getField(left, name)
+      const is = right && getField(right, name)
+      // Most of an object stays as it is.
+      if (!equalJson(was, is)) children.push([`f:${name}`, compare(childOf(schema, name).schema, was, is)])
+    }
+    return gather(children, before, after)
   }
   if (after === undefined) return { ...nothing, removed: leafSet }
   return equalJson(before, after) ? nothing : { ...nothing, modified: leafSet }

@@ -58,6 +58,40 @@ t.test('fields that occur twice are named, the last one counts', async (t) => {
   t.same(value, { a: 4, b: [{ c: 2 }, { d: { e: 3 } }] })
 })
 
+/** An object as a list of pairs: the only form that can say a name twice. */
+type Pairs = readonly (readonly [string, Pairs | number])[]
+
+const pairs = fc.letrec<{ pairs: Pairs; value: Pairs | number }>((tie) => ({
+  pairs: fc.array(fc.tuple(fc.constantFrom('a', 'b', ':', '"', '\\', '\\"', '1'), tie('value')), { maxLength: 4 }),
+  value: fc.oneof({ maxDepth: 4 }, fc.integer(), tie('pairs')),
+})).pairs
+
+const textOf = (value: Pairs | number): string =>
+  typeof value === 'number' ? String(value) : `{${value.map(([name, field]) => `${JSON.stringify(name)} :${textOf(field)}`).join(' , ')}}`
+
+const twice = (value: Pairs | number, path = ''): string[] => {
+  if (typeof value === 'number') return []
+  return value.flatMap(([name, field], index) => {
+    const at = path ? `${path}.${name}` : name
+    const seconds = value.slice(0, index).filter(([other]) => other === name).length
+    return [...(seconds === 1 ? [at] : []), ...twice(field, at)]
+  })
+}
+
+t.test('no field that occurs twice is missed', async (t) => {
+  fc.assert(
+    fc.property(pairs, (value) => {
+      const found = parseJsonText(textOf(value))
+      t.same(
+        found.duplicates.map(({ path }) => path),
+        twice(value),
+      )
+      return equalJson(found.value, JSON.parse(textOf(value)) as Json)
+    }),
+    { seed: 5, numRuns: 500 },
+  )
+})
+
 t.test('integers beyond 2^53 stay exact, there and back', async (t) => {
   const text = '{"n":9223372036854775807,"m":-9007199254740993,"s":1}'
   const { value } = parseJsonText(text)

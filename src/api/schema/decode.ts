@@ -3,7 +3,7 @@
 import { childPath } from '../json/parse.js'
 import { isObject, type Json, type JsonObject, setField } from '../json/value.js'
 import { formatQuantity, parseQuantity, quantityRule } from '../quantity.js'
-import type { ListSchema, ObjectSchema, Scalar, Schema } from './schema.js'
+import type { ListSchema, ObjectSchema, Scalar, ScalarSchema, Schema } from './schema.js'
 import { namedSchema } from './table.js'
 
 /** A value of the wrong type; the message is Kubernetes'. */
@@ -24,7 +24,15 @@ const MOST_UNKNOWN = 100
 
 interface Walk {
   readonly unknown: string[]
-  readonly structName: string
+  /** Where we are: names and places in lists. */
+  readonly steps: (string | number)[]
+  structName: string
+}
+
+function pathOf({ steps }: Walk, name?: string): string {
+  let path = ''
+  for (const step of steps) path = typeof step === 'number' ? `${path}[${step}]` : childPath(path, step)
+  return name === undefined ? path : childPath(path, name)
 }
 
 const goTypes: Readonly<Record<Scalar, string>> = {
@@ -55,8 +63,8 @@ function jsonKind(value: Json): string {
   return typeof value
 }
 
-function mismatch(schema: Schema, value: Json, path: string, walk: Walk, shown = jsonKind(value)): never {
-  const dotted = path.replace(/\[\d+\]/g, '')
+function mismatch(schema: Schema, value: Json, walk: Walk, shown = jsonKind(value)): never {
+  const dotted = pathOf(walk).replace(/\[\d+\]/g, '')
   throw new DecodeError(
     `json: cannot unmarshal ${shown} into Go struct field ${walk.structName}${dotted ? `.${dotted}` : ''} of type ${goType(schema)}`,
   )
@@ -95,36 +103,35 @@ const inRange = (value: number | bigint, bits: 32 | 64): boolean => {
   return exact >= -limit && exact < limit
 }
 
-function decodeScalar(scalar: Scalar, value: Json, path: string, walk: Walk): Json {
-  const schema: Schema = { type: 'scalar', scalar }
-  switch (scalar) {
+function decodeScalar(schema: ScalarSchema, value: Json, walk: Walk): Json {
+  switch (schema.scalar) {
     case 'string':
-      return typeof value === 'string' ? value : mismatch(schema, value, path, walk)
+      return typeof value === 'string' ? value : mismatch(schema, value, walk)
     case 'boolean':
-      return typeof value === 'boolean' ? value : mismatch(schema, value, path, walk)
+      return typeof value === 'boolean' ? value : mismatch(schema, value, walk)
     case 'number':
-      return typeof value === 'number' || typeof value === 'bigint' ? value : mismatch(schema, value, path, walk)
+      return typeof value === 'number' || typeof value === 'bigint' ? value : mismatch(schema, value, walk)
     case 'int32':
     case 'int64': {
-      if (typeof value !== 'number' && typeof value !== 'bigint') return mismatch(schema, value, path, walk)
-      if (typeof value === 'number' && !Number.isInteger(value)) return mismatch(schema, value, path, walk, `number ${value}`)
-      if (!inRange(value, scalar === 'int32' ? 32 : 64)) return mismatch(schema, value, path, walk, `number ${value}`)
+      if (typeof value !== 'number' && typeof value !== 'bigint') return mismatch(schema, value, walk)
+      if (typeof value === 'number' && !Number.isInteger(value)) return mismatch(schema, value, walk, `number ${value}`)
+      if (!inRange(value, schema.scalar === 'int32' ? 32 : 64)) return mismatch(schema, value, walk, `number ${value}`)
       return value
     }
     case 'intOrString':
       if (typeof value === 'string') return value
-      return typeof value === 'number' && Number.isInteger(value) && inRange(value, 32) ? value : mismatch(schema, value, path, walk)
+      return typeof value === 'number' && Number.isInteger(value) && inRange(value, 32) ? value : mismatch(schema, value, walk)
     case 'quantity': {
-      if (typeof value !== 'string' && typeof value !== 'number') return mismatch(schema, value, path, walk)
+      if (typeof value !== 'string' && typeof value !== 'number') return mismatch(schema, value, walk)
       const quantity = parseQuantity(value)
       if (!quantity) throw new DecodeError(quantityRule)
       return formatQuantity(quantity)
     }
     case 'time':
     case 'microTime':
-      return typeof value === 'string' ? decodeTime(value, scalar === 'microTime') : mismatch(schema, value, path, walk)
+      return typeof value === 'string' ? decodeTime(value, schema.scalar === 'microTime') : mismatch(schema, value, walk)
     case 'bytes':
-      return typeof value === 'string' ? decodeBytes(value) : mismatch(schema, value, path, walk)
+      return typeof value === 'string' ? decodeBytes(value) : mismatch(schema, value, walk)
   }
 }
 
@@ -137,57 +144,70 @@ function zeroOf(schema: Schema): Json {
   return ['int32', 'int64', 'number', 'intOrString'].includes(schema.scalar) ? 0 : ''
 }
 
-function decodeList(schema: ListSchema, value: Json, path: string, walk: Walk): Json[] {
-  if (!Array.isArray(value)) return mismatch(schema, value, path, walk)
-  return value.map((item, index) => (item === null ? zeroOf(schema.item) : decodeValue(schema.item, item, `${path}[${index}]`, walk)))
+function decodeAt(schema: Schema, value: Json, step: string | number, walk: Walk): Json {
+  if (schema.type === 'scalar' && schema.scalar === 'string' && typeof value === 'string') return value
+  walk.steps.push(step)
+  const result = decodeValue(schema, value, walk)
+  walk.steps.pop()
+  return result
 }
 
-function decodeObjectFields(schema: ObjectSchema, value: Json, path: string, walk: Walk): JsonObject {
-  if (!isObject(value)) return mismatch(schema, value, path, walk)
-  const inside: Walk = schema.name ? { unknown: walk.unknown, structName: schema.name } : walk
+function decodeList(schema: ListSchema, value: Json, walk: Walk): Json[] {
+  if (!Array.isArray(value)) return mismatch(schema, value, walk)
+  const result: Json[] = []
+  for (const [index, item] of value.entries()) result.push(item === null ? zeroOf(schema.item) : decodeAt(schema.item, item, index, walk))
+  return result
+}
+
+function decodeObjectFields(schema: ObjectSchema, value: Json, walk: Walk): JsonObject {
+  if (!isObject(value)) return mismatch(schema, value, walk)
+  const outside = walk.structName
+  if (schema.name) walk.structName = schema.name
   const result: JsonObject = {}
   for (const name of Object.keys(value)) {
     const field = value[name]
     if (field === undefined) continue
     const known = schema.fields.get(name)
     if (known) {
-      if (field !== null) result[name] = decodeValue(known.schema, field, childPath(path, name), inside)
+      if (field !== null) result[name] = decodeAt(known.schema, field, name, walk)
       else if (known.nullable) result[name] = null
     } else if (schema.embedded && name === 'metadata') {
-      if (field !== null) result[name] = decodeValue(namedSchema('ObjectMeta'), field, childPath(path, name), inside)
+      if (field !== null) result[name] = decodeAt(namedSchema('ObjectMeta'), field, name, walk)
     } else if (schema.embedded && (name === 'apiVersion' || name === 'kind')) result[name] = field
     else if (schema.additional === 'keep') setField(result, name, field)
-    else if (schema.additional) setField(result, name, decodeValue(schema.additional, field, childPath(path, name), inside))
-    else if (walk.unknown.length < MOST_UNKNOWN) walk.unknown.push(childPath(path, name))
+    else if (schema.additional) setField(result, name, decodeAt(schema.additional, field, name, walk))
+    else if (walk.unknown.length < MOST_UNKNOWN) walk.unknown.push(pathOf(walk, name))
   }
+  walk.structName = outside
   return result
 }
 
-function decodeValue(schema: Schema, value: Json, path: string, walk: Walk): Json {
+function decodeValue(schema: Schema, value: Json, walk: Walk): Json {
   switch (schema.type) {
     case 'any':
       return value
     case 'scalar':
-      return decodeScalar(schema.scalar, value, path, walk)
+      return decodeScalar(schema, value, walk)
     case 'list':
-      return decodeList(schema, value, path, walk)
+      return decodeList(schema, value, walk)
     case 'map': {
-      if (!isObject(value)) return mismatch(schema, value, path, walk)
+      if (!isObject(value)) return mismatch(schema, value, walk)
       const result: JsonObject = {}
       for (const name of Object.keys(value)) {
         const field = value[name]
         if (field === undefined) continue
-        setField(result, name, field === null ? zeroOf(schema.value) : decodeValue(schema.value, field, path, walk))
+        setField(result, name, field === null ? zeroOf(schema.value) : decodeValue(schema.value, field, walk))
       }
       return result
     }
     case 'object':
-      return decodeObjectFields(schema, value, path, walk)
+      return decodeObjectFields(schema, value, walk)
   }
 }
 
 /** Throws DecodeError for a value of the wrong type. */
 export function decode(schema: ObjectSchema, value: Json, path = ''): Decoded {
   const unknown: string[] = []
-  return { value: decodeObjectFields(schema, value, path, { unknown, structName: schema.name }), unknown }
+  const walk = { unknown, steps: path === '' ? [] : [path], structName: schema.name }
+  return { value: decodeObjectFields(schema, value, walk), unknown }
 }

@@ -4,12 +4,13 @@ import { isObject, type Json, type JsonObject } from '../json/value.js'
 type Defaulter = (object: JsonObject) => void
 
 /** Sets fields that are absent or empty strings. */
-const fill =
-  (values: Readonly<Record<string, Json>>): Defaulter =>
-  (object) => {
-    for (const [name, value] of Object.entries(values))
+const fill = (values: Readonly<Record<string, Json>>): Defaulter => {
+  const entries = Object.entries(values)
+  return (object) => {
+    for (const [name, value] of entries)
       if (object[name] === undefined || object[name] === '') object[name] = isObject(value) ? { ...value } : value
   }
+}
 
 /** Sets fields that are absent; zero and '' are values. */
 function set(object: JsonObject, values: Readonly<Record<string, Json>>): void {
@@ -41,12 +42,11 @@ function imagePullPolicy(image: Json | undefined): string {
   return !name.includes(':') || name.endsWith(':latest') ? 'Always' : 'IfNotPresent'
 }
 
+const fillContainer = fill({ terminationMessagePath: '/dev/termination-log', terminationMessagePolicy: 'File' })
+
 function container(object: JsonObject): void {
-  fill({
-    imagePullPolicy: imagePullPolicy(object.image),
-    terminationMessagePath: '/dev/termination-log',
-    terminationMessagePolicy: 'File',
-  })(object)
+  if (!object.imagePullPolicy) object.imagePullPolicy = imagePullPolicy(object.image)
+  fillContainer(object)
 }
 
 /** A limit without a request requests as much. */
@@ -58,8 +58,10 @@ export function requestsFromLimits(resources: JsonObject | undefined): void {
   if (Object.keys(requests).length > 0) resources.requests = requests
 }
 
+const fillPodSpec = fill({ dnsPolicy: 'ClusterFirst', restartPolicy: 'Always', schedulerName: 'default-scheduler' })
+
 function podSpec(spec: JsonObject): void {
-  fill({ dnsPolicy: 'ClusterFirst', restartPolicy: 'Always', schedulerName: 'default-scheduler' })(spec)
+  fillPodSpec(spec)
   set(spec, { terminationGracePeriodSeconds: 30, securityContext: {} })
   // The old name of the field is kept in step with the new one, as the conversion of v1 does.
   if (typeof spec.serviceAccountName === 'string') spec.serviceAccount = spec.serviceAccountName

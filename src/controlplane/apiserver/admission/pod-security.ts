@@ -1,5 +1,5 @@
 // Pod Security: a namespace's labels say which level its pods must keep, which is noted, and which is warned about.
-import { forbiddenError, isObject, type JsonObject, Namespace, type PodSpec } from '../../../api/index.js'
+import { equalJson, forbiddenError, isObject, type JsonObject, Namespace, type PodSpec } from '../../../api/index.js'
 import { ApiError } from '../../../lib/index.js'
 import type { Reader } from '../registry/backend.js'
 import type { AdmissionPlugin, AdmissionRequest } from './plugin.js'
@@ -59,8 +59,7 @@ function checkLabels({ object, type, name }: AdmissionRequest): void {
 /** What an update of a pod may change without its being looked at again: neither images nor rights. */
 const unchanged = (request: AdmissionRequest): boolean =>
   request.operation === 'UPDATE' &&
-  JSON.stringify((request.object as unknown as { spec?: unknown }).spec) ===
-    JSON.stringify((request.old as unknown as { spec?: unknown } | undefined)?.spec)
+  equalJson((request.object as unknown as { spec?: unknown }).spec, (request.old as unknown as { spec?: unknown } | undefined)?.spec)
 
 export function podSecurity(reader: Reader): AdmissionPlugin {
   return {

@@ -41,7 +41,7 @@ interface Series {
 export function createMetrics(clock: Clock): Metrics {
   const all = new Map<string, Series>()
   const gauges: { name: string; help: string; read: Parameters<Metrics['gauge']>[2] }[] = []
-  let inflight = { readOnly: 0, mutating: 0 }
+  const inflight = { readOnly: 0, mutating: 0 }
   let watches = 0
 
   const seriesOf = (info: RequestInfo, scope: string): Series => {
@@ -67,7 +67,7 @@ export function createMetrics(clock: Clock): Metrics {
     const { info } = context
     const start = clock.monotonic()
     const kind = ['get', 'list', 'watch'].includes(info.verb) ? 'readOnly' : 'mutating'
-    inflight = { ...inflight, [kind]: inflight[kind] + 1 }
+    inflight[kind]++
     let code = 500
     try {
       const response = await next()
@@ -75,7 +75,7 @@ export function createMetrics(clock: Clock): Metrics {
       if (response.body instanceof PushBody) watches++
       return response
     } finally {
-      inflight = { ...inflight, [kind]: inflight[kind] - 1 }
+      inflight[kind]--
       const scope = !info.isResource ? '' : info.name ? 'resource' : info.namespace ? 'namespace' : 'cluster'
       const series = seriesOf(info, scope)
       const dryRun = info.query.get('dryRun') ?? ''

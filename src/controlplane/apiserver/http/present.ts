@@ -1,6 +1,7 @@
 // Objects in the form a client asked for: themselves, their metadata, a table, YAML.
+import { Readable } from 'node:stream'
 import { encodeJson, partialObject, type Resource, type ResourceType, tableOf } from '../../../api/index.js'
-import type { Clock, HttpResponse } from '../../../lib/index.js'
+import { type Clock, type HttpResponse, readBody } from '../../../lib/index.js'
 import { decodeEntry } from '../registry/backend.js'
 import type { Entry } from '../registry/entry.js'
 import type { ListPage } from '../registry/list.js'
@@ -57,20 +58,32 @@ export async function presentObject(
 const COMMA = Buffer.from(',')
 const END = Buffer.from(']}')
 
-/** A list of stored bytes, put together without reading them. */
-function concatenate(head: string, entries: readonly Uint8Array[]): Buffer {
-  const start = Buffer.from(head)
-  let length = start.length + END.length + Math.max(0, entries.length - 1)
-  for (const bytes of entries) length += bytes.length
-  const result = Buffer.allocUnsafeSlow(length)
-  let at = start.copy(result)
+/** Lists from this size on leave in pieces: nobody needs them whole. */
+const PIECE = 1024 * 1024
+
+function* pieces(head: string, entries: readonly Uint8Array[]): Generator<Buffer> {
+  let piece: Uint8Array[] = [Buffer.from(head)]
+  let length = 0
   for (const [index, bytes] of entries.entries()) {
-    if (index > 0) at += COMMA.copy(result, at)
-    result.set(bytes, at)
-    at += bytes.length
+    if (index > 0) piece.push(COMMA)
+    piece.push(bytes)
+    length += bytes.length
+    if (length < PIECE) continue
+    yield Buffer.concat(piece)
+    piece = []
+    length = 0
   }
-  END.copy(result, at)
-  return result
+  piece.push(END)
+  yield Buffer.concat(piece)
+}
+
+/** A list of stored bytes, put together without reading them. */
+function concatenated(head: string, entries: readonly Uint8Array[]): HttpResponse {
+  let length = Buffer.byteLength(head) + END.length + Math.max(0, entries.length - 1)
+  for (const bytes of entries) length += bytes.length
+  if (length < 2 * PIECE) return answer(200, Buffer.concat([...pieces(head, entries)], length))
+  const body = Readable.from(pieces(head, entries), { objectMode: true, highWaterMark: 1 })
+  return { status: 200, headers: { 'content-type': 'application/json', 'content-length': String(length) }, body }
 }
 
 function listMeta({ revision, more, remaining }: ListPage): Record<string, string | number> {
@@ -100,14 +113,11 @@ export async function presentList(context: RequestContext, type: ResourceType, p
     return encode(200, encodeJson(list), form)
   }
   const head = `{"kind":${JSON.stringify(type.listKind)},"apiVersion":${JSON.stringify(type.apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[`
-  return encode(
-    200,
-    concatenate(
-      head,
-      page.entries.map((entry) => entryBytes(type, entry)),
-    ),
-    form,
+  const list = concatenated(
+    head,
+    page.entries.map((entry) => entryBytes(type, entry)),
   )
+  return form.mediaType === 'application/json' ? list : encode(200, await readBody(list.body), form)
 }
 
 /** How events of a watch look to this client. */

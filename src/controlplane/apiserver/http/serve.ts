@@ -113,6 +113,10 @@ async function send(out: Writable, writeHead: WriteHead, { status, headers, body
     return
   }
   writeHead(status, headers)
+  if (isHead) {
+    out.end()
+    return
+  }
   if (body instanceof PushBody) {
     // Headers go out at once: a watcher waits for them before it waits for events.
     if ('flushHeaders' in out) (out as ServerResponse).flushHeaders()
@@ -133,8 +137,13 @@ async function send(out: Writable, writeHead: WriteHead, { status, headers, body
     if (out.destroyed) break
     if (out.write(chunk)) continue
     await new Promise<void>((resolve) => {
-      out.once('drain', resolve)
-      out.once('close', resolve)
+      const goOn = (): void => {
+        out.off('drain', goOn)
+        out.off('close', goOn)
+        resolve()
+      }
+      out.on('drain', goOn)
+      out.on('close', goOn)
     })
   }
   out.end()
