@@ -18,6 +18,12 @@ const isPodCreate = ({ operation, type, subresource }: AdmissionRequest): boolea
 
 const specOf = (object: JsonObject | undefined): JsonObject => (object?.spec ?? {}) as JsonObject
 
+/** What a refused pod is called: while its name is yet to be generated, what that will begin with. */
+function shownName({ name, object }: AdmissionRequest): string {
+  const generateName = (object?.metadata as JsonObject | undefined)?.generateName as string | undefined
+  return name || generateName || 'Unknown'
+}
+
 /** Pods stay five minutes on a node that is not ready or cannot be reached, unless they say otherwise. */
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: 'DefaultTolerationSeconds',
@@ -71,13 +77,13 @@ export function priority(reader: Reader): AdmissionPlugin {
           found = defaults.sort((a, b) => (a.value ?? 0) - (b.value ?? 0))[0]
         } else {
           found = await reader.find(PriorityClass, '', named)
-          if (!found) throw forbiddenError(type, request.name ?? '', `no PriorityClass with name ${named} was found`)
+          if (!found) throw forbiddenError(type, shownName(request), `no PriorityClass with name ${named} was found`)
         }
         const value = found?.value ?? 0
         if (spec.priority !== undefined && spec.priority !== null && spec.priority !== value) {
           throw forbiddenError(
             type,
-            request.name ?? '',
+            shownName(request),
             `the integer value of priority (${String(spec.priority)}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`,
           )
         }
@@ -85,7 +91,7 @@ export function priority(reader: Reader): AdmissionPlugin {
         if (spec.preemptionPolicy && spec.preemptionPolicy !== policy) {
           throw forbiddenError(
             type,
-            request.name ?? '',
+            shownName(request),
             `the string value of PreemptionPolicy (${String(spec.preemptionPolicy)}) must not be provided in pod spec; priority admission controller computed ${policy} from the given PriorityClass name`,
           )
         }
@@ -128,7 +134,7 @@ export function runtimeClass(reader: Reader): AdmissionPlugin {
       const spec = specOf(request.object)
       const name = spec.runtimeClassName as string | undefined
       const refuse = (detail: string): never => {
-        throw forbiddenError(request.type, request.name ?? '', detail)
+        throw forbiddenError(request.type, shownName(request), detail)
       }
       if (!name) {
         if (spec.overhead && Object.keys(spec.overhead).length > 0)
@@ -202,7 +208,7 @@ export function serviceAccount(reader: Reader, random: Random): AdmissionPlugin 
       const metadata = (object?.metadata ?? {}) as JsonObject
       const spec = specOf(object)
       const refuse = (detail: string): never => {
-        throw forbiddenError(type, request.name ?? '', detail)
+        throw forbiddenError(type, shownName(request), detail)
       }
       if ((metadata.annotations as Record<string, string> | undefined)?.[MIRROR] !== undefined) {
         if (spec.serviceAccountName) refuse('a mirror pod may not reference service accounts')

@@ -1,7 +1,7 @@
 // Deployments: brings pods from one template to the next through ReplicaSets.
 import { Deployment, type DeploymentStatus, isEmptySelector, Pod, ReplicaSet, selects } from '../../../api/index.js'
 import { explain, isStatus } from '../../../lib/index.js'
-import { byAge, controllerReference, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
+import { byAge, compact, controllerReference, isDeleting, keyOf, nameOf, sameJson, uidOf } from '../objects.js'
 import { isActive, isFinished } from '../pods.js'
 import { canonical, templateHash } from '../template-hash.js'
 import type { Cache, Context, Controller, ObjectKey, Outcome } from '../types.js'
@@ -101,12 +101,12 @@ async function writeStatus({ client }: Context, deployment: Deployment, status: 
   return client.updateStatus(Deployment, { ...deployment, status })
 }
 
-/** Note that the newest set was found or made, once per rollout. */
+/** Note that the newest set was found or made, once per rollout. One that was just made has no pods: its first will be progress. */
 function noteSet(deployment: Deployment, set: ReplicaSet, made: boolean, now: number): DeploymentStatus {
   const reason = made ? 'NewReplicaSetCreated' : 'FoundNewReplicaSet'
   const message = `${made ? 'Created' : 'Found'} new replica set "${set.metadata.name}"`
   const conditions = withCondition(deployment.status?.conditions ?? [], { type: 'Progressing', status: 'True', reason, message }, now)
-  return { ...deployment.status, conditions }
+  return compact({ ...deployment.status, ...(made ? { updatedReplicas: undefined } : {}), conditions })
 }
 
 const judgesProgress = (deployment: Deployment): boolean => (deployment.spec?.progressDeadlineSeconds ?? 2 ** 31 - 1) < 2 ** 31 - 1
@@ -234,7 +234,14 @@ async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | un
     await writeStatus(context, deployment, plainStatus(observed))
     return undefined
   }
-  if (await rollOut(context, deployment, split)) return undefined
+  if (await rollOut(context, deployment, split)) {
+    // Each step is reported, so that the next can be seen as progress.
+    const current = cache.get(Deployment, key)
+    if (!current || uidOf(current) !== uidOf(deployment)) return undefined
+    const seen = splitSets(current, cache.ownedBy(ReplicaSet, uidOf(current)).filter(matches))
+    await writeStatus(context, current, rolloutStatus({ deployment: current, ...seen, now: clock.now() }))
+    return undefined
+  }
   const status = rolloutStatus(observed)
   await writeStatus(context, deployment, status)
   if (isComplete(deployment, status)) await cleanUp(context, deployment, split.old)
