@@ -53,7 +53,9 @@ export const volumeProtection: Controller = {
     const volume = cache.get(PersistentVolume, key)
     if (!volume) return undefined
     const bound = volume.status?.phase === 'Bound' && isClaimed(volume, cache.get(PersistentVolumeClaim, claimKey(volume)))
-    await setFinalizer(client, PersistentVolume, volume, VOLUME_FINALIZER, !isDeleting(volume) || bound)
+    // Nothing can be put on what is going already.
+    if (isDeleting(volume) && bound) return undefined
+    await setFinalizer(client, PersistentVolume, volume, VOLUME_FINALIZER, !isDeleting(volume))
     return undefined
   },
   watches: [watch(PersistentVolumeClaim, (claim) => (claim.spec?.volumeName ? [claim.spec.volumeName] : []))],

@@ -194,12 +194,13 @@ async function reconcileVolume(key: ObjectKey, context: Context): Promise<Outcom
     if (claim.spec?.volumeName === volume.metadata.name) await setVolumePhase(context, volume, 'Bound')
     return undefined
   }
-  const released = await setVolumePhase(context, volume, 'Released')
+  // One that could not be deleted has said so already.
+  const released = volume.status?.phase === 'Failed' ? volume : await setVolumePhase(context, volume, 'Released')
   const policy = volume.spec?.persistentVolumeReclaimPolicy ?? 'Retain'
   const provisioner = volume.metadata.annotations?.[PROVISIONED_BY]
   if (policy === 'Delete' && !provisioner) {
-    const message = 'error getting deleter volume plugin for volume: no volume plugin matched'
-    events.warning(volume, 'VolumeFailedDelete', message)
+    const message = `error getting deleter volume plugin for volume "${volume.metadata.name}": no volume plugin matched`
+    if (released.status?.phase !== 'Failed') events.warning(volume, 'VolumeFailedDelete', message)
     await setVolumePhase(context, released, 'Failed', message)
   }
   return undefined
