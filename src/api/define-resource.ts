@@ -10,6 +10,9 @@ import { namedSchema } from './schema/table.js'
 import { setNameRule } from './strategy.js'
 
 /** One literal of this for each kind. */
+type MetadataField = 'annotations' | 'finalizers' | 'labels' | 'ownerReferences'
+export const ALL_METADATA: readonly MetadataField[] = ['annotations', 'finalizers', 'labels', 'ownerReferences']
+
 export interface ResourceDefinition<T extends Resource> {
   readonly of: Kind<T>
   /** Its type in the schema table, when that is not the kind's name. */
@@ -32,6 +35,8 @@ export interface ResourceDefinition<T extends Resource> {
   readonly deprecation?: string
   readonly columns?: readonly Column<T>[]
   readonly selectableFields?: Readonly<Record<string, (object: T) => string | undefined>>
+  /** What of the metadata a write to `status` leaves as it was. */
+  readonly statusKeeps?: readonly MetadataField[]
   /** After status and generation are set. In place. */
   readonly prepareForCreate?: (object: JsonObject) => void
   /** Before generation is compared. In place. */
@@ -125,6 +130,12 @@ export function defineResource<T extends Resource>(definition: ResourceDefinitio
         for (const name of Object.keys(next)) if (!['apiVersion', 'kind', 'metadata', 'status'].includes(name)) delete next[name]
         for (const [name, value] of Object.entries(previous))
           if (value !== undefined && !['apiVersion', 'kind', 'metadata', 'status'].includes(name)) next[name] = cloneJson(value)
+        if (definition.statusKeeps && isObject(next.metadata) && isObject(previous.metadata))
+          for (const name of definition.statusKeeps) {
+            const value = previous.metadata[name]
+            if (value === undefined) delete next.metadata[name]
+            else next.metadata[name] = cloneJson(value)
+          }
       } else if (hasStatus && door === '') {
         if (previous.status === undefined) delete next.status
         else next.status = cloneJson(previous.status)

@@ -2,7 +2,7 @@
 // https://distribution.github.io/distribution/spec/auth/token/
 import type { Clock } from '../lib/index.js'
 import type { Credentials } from './credentials.js'
-import type { TlsSettings } from './hosts.js'
+import type { ConnectSettings } from './hosts.js'
 import type { Transport } from './transport.js'
 
 export interface Challenge {
@@ -39,7 +39,7 @@ interface TokenRequest {
   readonly scopes: readonly string[]
   readonly credentials: Credentials | undefined
   readonly transport: Transport
-  readonly tls: TlsSettings
+  readonly connect: ConnectSettings
   readonly clock: Clock
   readonly signal: AbortSignal | undefined
 }
@@ -53,12 +53,12 @@ interface Token {
 const MAX_TOKEN_ANSWER = 1024 * 1024
 
 async function fetchToken(request: TokenRequest): Promise<Token> {
-  const { challenge, scopes, credentials, transport, tls, clock, signal } = request
+  const { challenge, scopes, credentials, transport, connect, clock, signal } = request
   const realm = challenge.parameters.realm
   if (realm === undefined || !URL.canParse(realm)) throw new AccessRefused('the registry names no token server')
   const url = new URL(realm)
   const service = challenge.parameters.service
-  const common = { tls, ...(signal ? { signal } : {}) }
+  const common = { connect, ...(signal ? { signal } : {}) }
   const ask = () => {
     if (credentials?.identityToken !== undefined) {
       const form = new URLSearchParams({
@@ -120,7 +120,7 @@ export interface Authorizer {
     readonly header: string | undefined
     readonly scopes: readonly string[]
     readonly sent: string | undefined
-    readonly tls: TlsSettings
+    readonly connect: ConnectSettings
     readonly signal?: AbortSignal
   }): Promise<string>
 }
@@ -139,7 +139,7 @@ export function authorizer(
       const token = tokens.get(keyOf(host, scopes))
       return token && token.until > clock.now() ? token.header : undefined
     },
-    async answer({ host, mirror, header, scopes, sent, tls, signal }) {
+    async answer({ host, mirror, header, scopes, sent, connect, signal }) {
       const mine = await credentials(mirror ? host : undefined)
       const key = keyOf(host, scopes)
       const keep = (token: Token): string => {
@@ -159,7 +159,9 @@ export function authorizer(
           throw new AccessRefused(mine ? 'the registry refused the credentials' : 'the registry wants credentials')
         const running =
           inFlight.get(key) ??
-          fetchToken({ challenge: bearer, scopes, credentials: mine, transport, tls, clock, signal }).finally(() => inFlight.delete(key))
+          fetchToken({ challenge: bearer, scopes, credentials: mine, transport, connect, clock, signal }).finally(() =>
+            inFlight.delete(key),
+          )
         inFlight.set(key, running)
         const token = await running
         if (token.header === sent) throw new AccessRefused(mine ? 'the registry refused the credentials' : 'the registry wants credentials')

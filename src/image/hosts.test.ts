@@ -83,7 +83,7 @@ t.test('hosts: mirrors, paths, capabilities, certificates', async (t) => {
   )
   mkdirSync(join(home, 'reg.test_443_'))
   writeFileSync(join(home, 'reg.test_443_/own.crt'), 'PEM')
-  t.same(hostsFor('reg.test:443', { folders: [home] })[0]?.tls.ca, ['PEM'])
+  t.same(hostsFor('reg.test:443', { folders: [home] })[0]?.connect.ca, ['PEM'])
   mkdirSync(join(home, '_default'))
   writeFileSync(join(home, '_default/hosts.toml'), '[host."https://all.test"]\n')
   t.same(

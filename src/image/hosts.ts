@@ -8,11 +8,14 @@ import { parseToml, type TomlTable, type TomlValue } from './toml.js'
 
 export type Capability = 'pull' | 'resolve' | 'push'
 
-export interface TlsSettings {
+/** How to connect to a server. */
+export interface ConnectSettings {
+  /** PEM of authorities beside the system's. */
   readonly ca?: readonly string[]
   readonly cert?: string
   readonly key?: string
   readonly skipVerify?: boolean
+  readonly dialTimeoutMs?: number
 }
 
 export interface RegistryHost {
@@ -20,7 +23,7 @@ export interface RegistryHost {
   readonly base: string
   readonly capabilities: readonly Capability[]
   readonly headers: Readonly<Record<string, string>>
-  readonly tls: TlsSettings
+  readonly connect: ConnectSettings
   /** A stand-in: it is told which registry is meant. */
   readonly mirror: boolean
 }
@@ -58,13 +61,24 @@ function readPem(path: string, folder: string): string {
 }
 
 /** `client` in its three forms: a file with both, a pair, a list of pairs (the first is used). */
-function clientOf(value: TomlValue | undefined, folder: string): Pick<TlsSettings, 'cert' | 'key'> {
+function clientOf(value: TomlValue | undefined, folder: string): Pick<ConnectSettings, 'cert' | 'key'> {
   const first = asList(value)[0]
   if (first === undefined) return {}
   const [cert, key] = Array.isArray(first) ? (first as readonly TomlValue[]) : [first]
   if (typeof cert !== 'string' || cert === '') return {}
   const certText = readPem(cert, folder)
   return { cert: certText, key: typeof key === 'string' && key !== '' ? readPem(key, folder) : certText }
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 }
+
+/** A duration as Go writes it: `1m30s`, `500ms`. */
+function durationMs(name: string, value: TomlValue): number {
+  const parts =
+    typeof value === 'string' && /^([\d.]+(h|ms|m|s|us|µs|ns))+$/.test(value) ? value.matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g) : []
+  const ms = [...parts].reduce((sum, [, count, unit = '']) => sum + Number(count) * (UNITS_MS[unit] ?? Number.NaN), 0)
+  if (!(ms > 0)) throw new Error(`${name}: want a duration such as "2s", not ${JSON.stringify(value)}`)
+  return ms
 }
 
 function hostOf(url: string, table: TomlTable, folder: string, mirror: boolean): RegistryHost {
@@ -82,10 +96,11 @@ function hostOf(url: string, table: TomlTable, folder: string, mirror: boolean):
     base: `${full.origin}${suffix}`,
     capabilities: table.capabilities === undefined ? ALL : capabilities,
     headers,
-    tls: {
+    connect: {
       ...(ca.length > 0 ? { ca } : {}),
       ...clientOf(table.client, folder),
       ...(table.skip_verify === true ? { skipVerify: true } : {}),
+      ...(table.dial_timeout === undefined ? {} : { dialTimeoutMs: durationMs('dial_timeout', table.dial_timeout) }),
     },
     mirror,
   }
@@ -111,7 +126,7 @@ const folderNames = (domain: string): readonly string[] => {
 }
 
 /** Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` a client certificate. */
-function certificatesIn(folder: string): TlsSettings | undefined {
+function certificatesIn(folder: string): ConnectSettings | undefined {
   let files: readonly string[]
   try {
     files = readdirSync(folder)
@@ -133,9 +148,9 @@ export function hostsFor(domain: string, options: HostsOptions): readonly Regist
   const adjust = (host: RegistryHost): RegistryHost => ({
     ...host,
     base: options.plainHttp ? host.base.replace(/^https:/, 'http:') : host.base,
-    tls: {
-      ...host.tls,
-      ...(extra && extra.length > 0 ? { ca: [...(host.tls.ca ?? []), ...extra] } : {}),
+    connect: {
+      ...host.connect,
+      ...(extra && extra.length > 0 ? { ca: [...(host.connect.ca ?? []), ...extra] } : {}),
       ...(options.insecure ? { skipVerify: true } : {}),
     },
   })
@@ -149,8 +164,8 @@ export function hostsFor(domain: string, options: HostsOptions): readonly Regist
           throw new Error(join(folder, 'hosts.toml'), { cause: error })
         }
       }
-      const tls = certificatesIn(folder)
-      if (tls) return [adjust({ ...hostOf(defaultServer(domain), {}, folder, false), tls })]
+      const connect = certificatesIn(folder)
+      if (connect) return [adjust({ ...hostOf(defaultServer(domain), {}, folder, false), connect })]
     }
   const own = adjust(hostOf(defaultServer(domain), {}, '/', false))
   // A registry on this machine is often a plain one: ask without TLS when TLS does not work.

@@ -2,7 +2,7 @@
 // https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
 import { type Clock, exponentialBackoff, sleep } from '../lib/index.js'
 import { AccessRefused, type Authorizer } from './auth.js'
-import type { Capability, RegistryHost } from './hosts.js'
+import type { Capability, ConnectSettings, RegistryHost } from './hosts.js'
 import type { Reference } from './reference.js'
 import type { Transport, WireRequest, WireResponse } from './transport.js'
 
@@ -149,6 +149,9 @@ interface Options {
   readonly retry: RetryPolicy
 }
 
+/** Who we are is for the registry, not for where it sends us. */
+const withoutClient = ({ cert: _, key: __, ...rest }: ConnectSettings): ConnectSettings => rest
+
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 export function registry({ reference, hosts, transport, authorizer, clock, retry }: Options): Registry {
@@ -174,7 +177,7 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
           ...(own && authorization !== undefined ? { authorization } : {}),
         },
         ...(options.body ? { body: options.body() } : {}),
-        tls: own ? host.tls : { ...(host.tls.ca ? { ca: host.tls.ca } : {}), ...(host.tls.skipVerify ? { skipVerify: true } : {}) },
+        connect: own ? host.connect : withoutClient(host.connect),
         ...(signal ? { signal } : {}),
       })
       if (REDIRECTS.has(response.status) && response.headers.location !== undefined && !options.expect.includes(response.status)) {
@@ -196,7 +199,7 @@ export function registry({ reference, hosts, transport, authorizer, clock, retry
           header,
           scopes,
           sent: authorization,
-          tls: host.tls,
+          connect: host.connect,
           ...(signal ? { signal } : {}),
         })
         continue

@@ -1,14 +1,15 @@
 // HTTP to registries: undici with timeouts, proxies from the environment, and one connection pool per set of TLS settings.
-import { rootCertificates } from 'node:tls'
+import { createSecureContext, rootCertificates } from 'node:tls'
 import type { Dispatcher } from 'undici'
-import type { TlsSettings } from './hosts.js'
+import { readIfThere } from './disk.js'
+import type { ConnectSettings } from './hosts.js'
 
 export interface WireRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
-  readonly tls: TlsSettings
+  readonly connect: ConnectSettings
   readonly signal?: AbortSignal
 }
 
@@ -32,6 +33,23 @@ export interface TransportOptions {
   readonly timeoutMs: number
 }
 
+/** Where distributions keep the authorities that the machine trusts. */
+const SYSTEM_AUTHORITIES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+]
+
+/** PEM of whom the machine trusts, as `update-ca-certificates` and its like left it; where there is nothing, whom Node trusts. */
+function trusted({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: extra }: TransportOptions['env']): readonly string[] {
+  const places = file ? [file] : SYSTEM_AUTHORITIES
+  const system = places.map(readIfThere).find((pem) => pem !== undefined)
+  const more = extra ? readIfThere(extra) : undefined
+  return [...(system === undefined ? rootCertificates : [system]), ...(more === undefined ? [] : [more])]
+}
+
 /** Made on the first request: undici takes a tenth of a second to load. */
 export function undiciTransport({ env, timeoutMs }: TransportOptions): Transport {
   const pools = new Map<string, Promise<Dispatcher>>()
@@ -40,14 +58,17 @@ export function undiciTransport({ env, timeoutMs }: TransportOptions): Transport
     https: env.https_proxy ?? env.HTTPS_PROXY ?? '',
     none: env.no_proxy ?? env.NO_PROXY ?? '',
   }
-  const makePool = async (tls: TlsSettings): Promise<Dispatcher> => {
+  const makePool = async ({ ca = [], cert, key, skipVerify, dialTimeoutMs = timeoutMs }: ConnectSettings): Promise<Dispatcher> => {
     const { Agent, EnvHttpProxyAgent } = await import('undici')
     const secure = {
-      ...(tls.ca ? { ca: [...rootCertificates, ...tls.ca] } : {}),
-      ...(tls.cert !== undefined && tls.key !== undefined ? { cert: tls.cert, key: tls.key } : {}),
-      ...(tls.skipVerify ? { rejectUnauthorized: false } : {}),
+      // Made once: a hundred authorities take milliseconds to read.
+      secureContext: createSecureContext({
+        ca: [...trusted(env), ...ca],
+        ...(cert !== undefined && key !== undefined ? { cert, key } : {}),
+      }),
+      ...(skipVerify ? { rejectUnauthorized: false } : {}),
     }
-    const common = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs, connect: { timeout: timeoutMs, ...secure }, allowH2: false }
+    const common = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs, connect: { timeout: dialTimeoutMs, ...secure }, allowH2: false }
     if (proxy.http === '' && proxy.https === '') return new Agent(common)
     return new EnvHttpProxyAgent({
       ...common,
@@ -57,15 +78,15 @@ export function undiciTransport({ env, timeoutMs }: TransportOptions): Transport
       noProxy: [proxy.none, 'localhost', '127.0.0.1', '::1'].filter((host) => host !== '').join(','),
     })
   }
-  const poolFor = (tls: TlsSettings): Promise<Dispatcher> => {
-    const key = JSON.stringify(tls)
-    const pool = pools.get(key) ?? makePool(tls)
+  const poolFor = (connect: ConnectSettings): Promise<Dispatcher> => {
+    const key = JSON.stringify(connect)
+    const pool = pools.get(key) ?? makePool(connect)
     pools.set(key, pool)
     return pool
   }
   return {
-    async send({ method, url, headers, body, tls, signal }) {
-      const pool = await poolFor(tls)
+    async send({ method, url, headers, body, connect, signal }) {
+      const pool = await poolFor(connect)
       const target = new URL(url)
       const response = await pool.request({
         origin: target.origin,

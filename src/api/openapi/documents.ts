@@ -252,13 +252,16 @@ function customDefinitions(type: ResourceType, writer: Writer): [string, JsonObj
   const wrap = (ref: string, description: string): JsonObject =>
     dialect === 'v3' ? { description, allOf: [{ $ref: ref }] } : { description, $ref: ref }
   const properties = isObject(schema.properties) ? schema.properties : {}
+  // v2 has no words for an object that may have any field: nothing is said of it.
   const keepsAll = schema['x-kubernetes-preserve-unknown-fields'] === true && dialect === 'v2'
   const own: JsonObject = {
-    ...schema,
-    type: 'object',
     ...(keepsAll
       ? {}
-      : { properties: { ...properties, ...identity, metadata: wrap(`${base}${meta}`, 'Name, labels, owners: what every object has.') } }),
+      : {
+          ...schema,
+          properties: { ...properties, ...identity, metadata: wrap(`${base}${meta}`, 'Name, labels, owners: what every object has.') },
+        }),
+    type: 'object',
     'x-kubernetes-group-version-kind': [kind],
   }
   const name = definitionOf(type)

@@ -1,7 +1,7 @@
 // CustomResourceDefinitions, APIServices, and devices (dynamic resource allocation).
 import { ageOf, column } from '../columns.js'
 import { crdErrors, crdUpdateErrors, prepareCrdCreate } from '../crd/definition.js'
-import { defineResource } from '../define-resource.js'
+import { ALL_METADATA, defineResource } from '../define-resource.js'
 import {
   APIService,
   CustomResourceDefinition,
@@ -25,6 +25,7 @@ import {
 
 export const crdResource = defineResource<CustomResourceDefinition>({
   of: CustomResourceDefinition,
+  statusKeeps: ALL_METADATA,
   shortNames: ['crd', 'crds'],
   categories: ['api-extensions'],
   storagePrefix: 'apiextensions.k8s.io/customresourcedefinitions',
@@ -37,6 +38,7 @@ export const crdResource = defineResource<CustomResourceDefinition>({
 
 export const apiServiceResource = defineResource<APIService>({
   of: APIService,
+  statusKeeps: ALL_METADATA,
   categories: ['api-extensions'],
   storagePrefix: 'apiregistration.k8s.io/apiservices',
   columns: [
@@ -65,6 +67,7 @@ function claimState({ metadata, status }: ResourceClaim): string {
 
 export const resourceClaimResource = defineResource<ResourceClaim>({
   of: ResourceClaim,
+  statusKeeps: ALL_METADATA,
   columns: [column('State', claimState), ageOf()],
   validate: resourceClaimErrors,
   validateUpdate: resourceClaimUpdateErrors,

@@ -118,6 +118,7 @@ export function qosClass(pod: Pod): 'Guaranteed' | 'Burstable' | 'BestEffort' {
 
 export const podResource = defineResource<Pod>({
   of: Pod,
+  statusKeeps: ['ownerReferences'],
   shortNames: ['po'],
   categories: ['all'],
   generation: 'spec',

@@ -1,6 +1,6 @@
 // Admission webhooks and policies, flow control, priorities, runtime classes, leases.
 import { ageOf, column } from '../columns.js'
-import { defineResource } from '../define-resource.js'
+import { ALL_METADATA, defineResource } from '../define-resource.js'
 import {
   FlowSchema,
   Lease,
@@ -55,6 +55,7 @@ const paramRef = (reference: ParamRef | undefined): string => {
 
 export const validatingPolicyResource = defineResource<ValidatingAdmissionPolicy>({
   of: ValidatingAdmissionPolicy,
+  statusKeeps: ALL_METADATA,
   categories: ['api-extensions'],
   generation: 'spec',
   columns: [
@@ -103,6 +104,7 @@ export const mutatingPolicyBindingResource = defineResource<MutatingAdmissionPol
 
 export const flowSchemaResource = defineResource<FlowSchema>({
   of: FlowSchema,
+  statusKeeps: ALL_METADATA,
   generation: 'spec',
   columns: [
     column('PriorityLevel', ({ spec }) => spec?.priorityLevelConfiguration?.name ?? ''),
@@ -118,6 +120,7 @@ const queuing = ({ spec }: PriorityLevelConfiguration) => spec?.limited?.limitRe
 
 export const priorityLevelResource = defineResource<PriorityLevelConfiguration>({
   of: PriorityLevelConfiguration,
+  statusKeeps: ALL_METADATA,
   generation: 'spec',
   columns: [
     column('Type', ({ spec }) => spec?.type ?? ''),

@@ -1,6 +1,6 @@
 // Storage classes, CSI, attachments, attributes, migrations.
 import { ageOf, column } from '../columns.js'
-import { defineResource } from '../define-resource.js'
+import { ALL_METADATA, defineResource } from '../define-resource.js'
 import {
   CSIDriver,
   CSINode,
@@ -112,6 +112,7 @@ export const csiStorageCapacityResource = defineResource<CSIStorageCapacity>({
 
 export const volumeAttachmentResource = defineResource<VolumeAttachment>({
   of: VolumeAttachment,
+  statusKeeps: ALL_METADATA,
   columns: [
     column('Attacher', ({ spec }) => spec?.attacher ?? ''),
     column('PV', ({ spec }) => spec?.source?.persistentVolumeName ?? ''),
@@ -125,6 +126,7 @@ export const volumeAttachmentResource = defineResource<VolumeAttachment>({
 
 export const storageVersionMigrationResource = defineResource<StorageVersionMigration>({
   of: StorageVersionMigration,
+  statusKeeps: ALL_METADATA,
   columns: [
     column('Resource', ({ spec }) => {
       const { group, resource } = spec?.resource ?? { group: '', resource: '' }

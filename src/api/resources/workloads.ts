@@ -42,6 +42,7 @@ const scale: ScalePaths = { specReplicas: 'spec.replicas', statusReplicas: 'stat
 
 export const deploymentResource = defineResource<Deployment>({
   of: Deployment,
+  statusKeeps: ['labels'],
   shortNames: ['deploy'],
   categories: ['all'],
   generation: 'spec',

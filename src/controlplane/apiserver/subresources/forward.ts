@@ -8,6 +8,7 @@ import { createReader, type Reader } from '../registry/backend.js'
 import { readCached } from '../registry/storage.js'
 import { noSuchMethod, type ResourceServices, type SpecialHandler, type SpecialHandlers } from '../resources.js'
 import type { Connector, Target } from './node-connection.js'
+import { behindProxy } from './proxy-links.js'
 
 const badRequest = (message: string): ApiError => new ApiError('BadRequest', message)
 
@@ -203,9 +204,22 @@ export function createForwarder(connector: Connector) {
     const { info } = context
     const subresource = type.subresourceTypes.find(({ name }) => name === info.subresource)
     if (info.subresource !== 'proxy' && !(subresource?.verbs as readonly string[] | undefined)?.includes(info.verb)) throw noSuchMethod()
+    // A page's relative links work only below a folder.
+    const [path = '', query] = context.request.url.split('?')
+    if (info.subresource === 'proxy' && info.rawRest === '')
+      return { status: 301, headers: { location: `${path}/${query === undefined ? '' : `?${query}`}` }, body: new Uint8Array(0) }
     const target = await targetFor(context, services)
     if (STREAMING.includes(info.subresource)) throw badRequest('Upgrade request required')
     const response = await connector.request(target, context.request)
+    if (info.subresource === 'proxy') {
+      const prefix = path.slice(0, path.length - info.rawRest.length)
+      return behindProxy(response, {
+        prefix,
+        scheme: 'https',
+        host: context.request.headers.host ?? '',
+        target: `${target.host}:${target.port}`,
+      })
+    }
     // A kubelet says in plain text what is wrong with a log; clients of the API expect a Status.
     if (info.subresource !== 'log' || response.status < 400) return response
     const text = Buffer.from(await readBody(response.body, LONGEST_COMPLAINT))

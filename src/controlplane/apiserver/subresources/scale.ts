@@ -3,7 +3,6 @@ import {
   applyJsonPatch,
   applyMergePatch,
   conflictError,
-  decodeBody,
   encodeJson,
   formatLabelSelector,
   isObject,
@@ -14,7 +13,7 @@ import {
   type ResourceType,
 } from '../../../api/index.js'
 import { ApiError } from '../../../lib/index.js'
-import { bodyBytes, contentType, writeQuery } from '../http/body.js'
+import { bodyBytes, contentType, parseBody, writeQuery } from '../http/body.js'
 import { negotiate } from '../http/negotiate.js'
 import { answer } from '../http/respond.js'
 import { readCached } from '../registry/storage.js'
@@ -101,7 +100,7 @@ export const scaleHandler: SpecialHandler = async (context, type, services) => {
   const query = writeQuery(context)
   const bytes = await bodyBytes(context, services.maxBodyBytes)
   const mediaType = contentType(context)
-  const body = decodeBody(bytes, mediaType).value
+  const { value: body } = await parseBody(bytes, mediaType)
   const next = (previous: JsonObject): Json => {
     if (info.verb === 'update') return body
     if (mediaType === 'application/json-patch+json') return applyJsonPatch(previous, body)

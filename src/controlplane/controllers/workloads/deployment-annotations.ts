@@ -19,20 +19,28 @@ const OWN = new Set([
 
 type Annotations = Readonly<Record<string, string>>
 
-export const revisionOf = (set: ReplicaSet | Deployment): number => Number(set.metadata.annotations?.[REVISION] ?? 0) || 0
+const parsed = (revision = ''): bigint => (/^\d{1,18}$|^[0-8]\d{18}$/.test(revision) ? BigInt(revision) : 0n)
+
+/** 64 bits, as others write and read it. */
+export const revisionOf = (set: ReplicaSet | Deployment): bigint => parsed(set.metadata.annotations?.[REVISION])
+
+export const byRevision = (a: ReplicaSet, b: ReplicaSet): number =>
+  Number(revisionOf(a) > revisionOf(b)) - Number(revisionOf(a) < revisionOf(b))
 
 /** The revision the current template should carry: one more than any other's. */
-export const nextRevision = (old: readonly ReplicaSet[]): number => Math.max(0, ...old.map(revisionOf)) + 1
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  const last = [...old].sort(byRevision).at(-1)
+  return (last ? revisionOf(last) : 0n) + 1n
+}
 
 export const sizes = (desired: number, max: number): Annotations => ({ [DESIRED]: String(desired), [MAX]: String(max) })
 
 /** Annotations of the newest set: the Deployment's (change-cause above all), its revision and the revisions it had before. */
-export function newSetAnnotations(deployment: Deployment, existing: Annotations, revision: number): Annotations {
+export function newSetAnnotations(deployment: Deployment, existing: Annotations, revision: bigint): Annotations {
   const copied = Object.entries(deployment.metadata.annotations ?? {}).filter(([key]) => !OWN.has(key))
   const annotations: Record<string, string> = { ...existing, ...Object.fromEntries(copied) }
   const before = existing[REVISION]
-  const old = Number(before ?? 0) || 0
-  if (old >= revision) return annotations
+  if (parsed(before) >= revision) return annotations
   annotations[REVISION] = String(revision)
   if (before !== undefined) {
     const history = existing[HISTORY] ? existing[HISTORY].split(',') : []

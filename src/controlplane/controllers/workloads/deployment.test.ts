@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Deployment, ReplicaSet } from '../../../api/index.js'
 import { planCleanup, planNewSet, splitSets } from './deployment.js'
-import { HISTORY, newSetAnnotations, REVISION } from './deployment-annotations.js'
+import { HISTORY, newSetAnnotations, nextRevision, REVISION } from './deployment-annotations.js'
 import { bounds, newSetReplicas, planRolling, planScale } from './deployment-scaling.js'
 import { deploymentCondition, rolloutStatus } from './deployment-status.js'
 
@@ -82,9 +82,15 @@ t.test('the new set is named by its template, and found again by it', async (t) 
 })
 
 t.test('going back gives an old set a new revision and notes the old one', async (t) => {
-  const annotations = newSetAnnotations(deployment(1), { [REVISION]: '1' }, 3)
+  const annotations = newSetAnnotations(deployment(1), { [REVISION]: '1' }, 3n)
   t.equal(annotations[REVISION], '3')
   t.equal(annotations[HISTORY], '1')
+})
+
+t.test('revisions are counted in 64 bits', async (t) => {
+  const old = [set('a', 1, 1, { [REVISION]: '3546343826724305832' }), set('b', 0, 0, { [REVISION]: '3546343826724305831' })]
+  t.equal(newSetAnnotations(deployment(1), {}, nextRevision(old))[REVISION], '3546343826724305833')
+  t.equal(nextRevision([set('c', 0, 0, { [REVISION]: 'none' })]), 1n)
 })
 
 t.test('only empty sets beyond the limit are cleaned up, oldest revisions first', async (t) => {

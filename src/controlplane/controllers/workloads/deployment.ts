@@ -7,7 +7,7 @@ import { canonical, templateHash } from '../template-hash.js'
 import type { Cache, Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { claim } from './claim.js'
-import { HASH_LABEL, newSetAnnotations, nextRevision, REVISION, revisionOf, sizes } from './deployment-annotations.js'
+import { byRevision, HASH_LABEL, newSetAnnotations, nextRevision, REVISION, sizes } from './deployment-annotations.js'
 import { bounds, isScaling, newSetReplicas, type Occupancy, planRolling, planScale, replicasOf, type Scale } from './deployment-scaling.js'
 import { deadlineAt, deploymentCondition, isComplete, plainStatus, rolloutStatus, withCondition } from './deployment-status.js'
 import { adopters } from './replicas.js'
@@ -71,7 +71,7 @@ export function planCleanup(deployment: Deployment, old: readonly ReplicaSet[]):
     (set.status?.replicas ?? 0) === 0 &&
     (set.metadata.generation ?? 0) <= (set.status?.observedGeneration ?? Number.MAX_SAFE_INTEGER)
   return [...alive]
-    .sort((a, b) => revisionOf(a) - revisionOf(b) || byAge(a, b))
+    .sort((a, b) => byRevision(a, b) || byAge(a, b))
     .slice(0, surplus)
     .filter(empty)
 }
