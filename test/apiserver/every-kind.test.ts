@@ -38,7 +38,6 @@ function patchBody({ type }: Subject, kind: (typeof PATCHES)[number], name: stri
 /** Their status is written without a word about the rest: labels, annotations, owners and finalizers stay. */
 const STATUS_ALONE = new Set([
   'apiservices',
-  'customresourcedefinitions',
   'flowschemas',
   'prioritylevelconfigurations',
   'resourceclaims',

@@ -25,7 +25,6 @@ import {
 
 export const crdResource = defineResource<CustomResourceDefinition>({
   of: CustomResourceDefinition,
-  statusKeeps: ALL_METADATA,
   shortNames: ['crd', 'crds'],
   categories: ['api-extensions'],
   storagePrefix: 'apiextensions.k8s.io/customresourcedefinitions',
