@@ -114,12 +114,12 @@ async function lifeOf(t: Test, server: TestServer, subject: Subject): Promise<vo
 
 /** What holds it back in a cluster (finalizers whose controllers do not run here) is let go. */
 async function gone({ ask }: TestServer, path: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 2000; tries++) {
     const { status, body } = await ask('GET', path)
     if (status === 404) return
     if (body.kind === 'Namespace') await ask('PUT', `${path}/finalize`, { ...body, spec: { finalizers: [] } })
     else if (body.kind !== 'CustomResourceDefinition') await ask('PATCH', path, { metadata: { finalizers: null } })
-    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
   throw new Error(`${path} stays`)
 }
