@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { signerOf, signToken } from '../../src/controlplane/apiserver/authentication/jwt.js'
 import { systemClock, systemRandom } from '../../src/lib/index.js'
 import { createCa, issue, type KeyPair } from '../../src/pki/index.js'
@@ -111,6 +112,36 @@ void t.test('logs, exec and proxies go on to the kubelet', async (t) => {
   t.match((await api.ask('GET', '/api/v1/nodes/n1/proxy/stats/summary?x=1')).body, 'GET /stats/summary?x=1')
   t.match(await api.ask('POST', `${pods}/a/exec?command=sh`), { status: 400, body: { message: 'Upgrade request required' } })
 
+  const messages: (string | Buffer)[] = []
+  const dial = (path: string, protocols: string[] = [], identity: KeyPair = api.admin): WebSocket => {
+    messages.length = 0
+    const { cert, key } = identity
+    const client = new WebSocket(`${api.url.replace('https', 'wss')}${path}`, protocols, { ca: api.ca.cert, cert, key })
+    client.on('message', (data: Buffer, binary) => messages.push(binary ? data : data.toString()))
+    t.teardown(() => client.terminate())
+    return client
+  }
+  const ended = (client: WebSocket): Promise<unknown> => new Promise((resolve) => client.once('close', resolve))
+  t.equal(await ended(dial(`${pods}/a/log?follow=true`)), 1000)
+  t.same(messages, ['', Buffer.from('first\n'), Buffer.from('second\n')], 'a log over WebSocket')
+  t.equal(await ended(dial(`${pods}/a/log?follow=true`, ['base64.binary.k8s.io'])), 1000)
+  t.same(
+    messages.slice(1),
+    ['first\n', 'second\n'].map((line) => Buffer.from(line).toString('base64')),
+  )
+  const status = (client: WebSocket): Promise<unknown> =>
+    new Promise((resolve) => client.once('unexpected-response', (_request, { statusCode }) => resolve(statusCode)).on('error', () => {}))
+  t.equal(await status(dial(`${pods}/missing/log`)), 404)
+  t.equal(await status(dial(`${pods}/a/log`, [], await api.certificateFor('bob'))), 403)
+
+  const watcher = dial('/api/v1/namespaces/default/configmaps?watch=1')
+  await new Promise((resolve) => watcher.once('open', resolve))
+  await api.ask('POST', '/api/v1/namespaces/default/configmaps', configMap('seen', { text: 'grüße' }))
+  await until(async () => messages.some((message) => typeof message === 'string' && JSON.parse(message).object.metadata.name === 'seen'))
+  t.match(JSON.parse(String(messages.at(-1))), { type: 'ADDED', object: { data: { text: 'grüße' } } }, 'a watch over WebSocket')
+  watcher.close()
+  await ended(watcher)
+
   const upgrade = async (path: string, identity: KeyPair): Promise<TLSSocket> => {
     const socket = connectTls({
       port: api.serving.port,
@@ -150,7 +181,11 @@ void t.test('pods and services are reached through the API', async (t) => {
   const { ask } = await startServer(t)
   const backend = await listen(
     t,
-    createHttp((request, response) => response.end(`${request.method} ${request.url} ${request.headers.authorization ?? 'no token'}`)),
+    createHttp((request, response) => {
+      if (request.url === '/page') response.setHeader('content-type', 'text/html').end('<a href="/next">')
+      else if (request.url === '/moved') response.writeHead(302, { location: '/page' }).end()
+      else response.end(`${request.method} ${request.url} ${request.headers.authorization ?? 'no token'}`)
+    }),
   )
   const port = portOf(backend)
   await ask(...defaultAccount())
@@ -162,6 +197,9 @@ void t.test('pods and services are reached through the API', async (t) => {
   )
   await ask('PATCH', `${pods}/web/status`, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }], phase: 'Running' } })
   t.equal((await ask('GET', `${pods}/web:http/proxy/a/b?c=d`)).body, 'GET /a/b?c=d no token')
+  t.match(await ask('GET', `${pods}/web/proxy?c=d`), { status: 301, headers: { location: `${pods}/web/proxy/?c=d` } })
+  t.equal((await ask('GET', `${pods}/web:http/proxy/page`)).body, `<a href="${pods}/web:http/proxy/next">`)
+  t.match(await ask('GET', `${pods}/web/proxy/moved`), { status: 302, headers: { location: `${pods}/web/proxy/page` } })
   t.equal(
     (await ask('PUT', `${pods}/web:${port}/proxy/`, 'x', { headers: { authorization: 'Bearer secret' } })).body,
     'PUT / no token',

@@ -29,6 +29,7 @@ import type { HealthCheck } from './http/health.js'
 import { requestLimits } from './http/limits.js'
 import { createMetrics } from './http/metrics.js'
 import { requestInfo } from './http/request-info.js'
+import { asksForWebSocket, sendOverWebSocket } from './http/websocket.js'
 import { certificateRequestHooks } from './kinds/certificate-requests.js'
 import { customResourceDefinitions } from './kinds/custom-resource-definitions.js'
 import { namespaceHooks } from './kinds/namespaces.js'
@@ -163,7 +164,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open.', () => [{ labels: { verb: 'WATCH' }, value: watches.size }])
   const documents = createDocuments({ types, tokens, checks, metrics })
 
-  const dispatch: Filter = (context) => (context.info.isResource ? handleResource(context, services, special) : documents(context))
+  const dispatch = (context: RequestContext) => (context.info.isResource ? handleResource(context, services, special) : documents(context))
   const before: readonly Filter[] = [
     answerErrors(log),
     metrics.filter,
@@ -195,6 +196,13 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   /** The same chain for a connection that becomes another protocol; its end is the tunnel. */
   const upgrade = async (request: HttpRequest, socket: Duplex, head: Uint8Array): Promise<void> => {
     const tunnel: Filter = async (context) => {
+      const { verb, subresource } = context.info
+      if (asksForWebSocket(request) && (verb === 'watch' || subresource === 'log')) {
+        const response = await dispatch(context)
+        if (response.status !== 200) return response
+        await sendOverWebSocket(request, socket, head, { body: response.body, events: verb === 'watch' })
+        return { status: 101, headers: {}, body: new Uint8Array(0) }
+      }
       await forwarder.upgrade(context, services, socket, head)
       return { status: 101, headers: {}, body: new Uint8Array(0) }
     }
