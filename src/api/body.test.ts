@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ApiError } from '../lib/index.js'
-import { decodeBody, decodeObject, type FieldValidation, parseFieldValidation } from './body.js'
+import { decodeBody, decodeObject, type FieldValidation } from './body.js'
 import type { JsonObject } from './json/value.js'
 import { findResource, resourceTypes } from './resources/table.js'
 
@@ -41,11 +41,6 @@ t.test('unknown and repeated fields: refused, told, or ignored', async (t) => {
   t.match(warned.object, { spec: { replicas: 2, template: { spec: { containers: [{ name: 'c', image: 'j' }] } } } })
   t.equal((warned.object.spec as JsonObject).extra, undefined, 'unknown fields are dropped')
   t.same(read(sloppy, 'Ignore').warnings, [])
-  t.equal(parseFieldValidation(undefined), 'Warn')
-  t.match(
-    refusal(() => parseFieldValidation('Loud')),
-    /supported values: "Ignore", "Strict", "Warn"/,
-  )
 })
 
 t.test('YAML tells lines', async (t) => {

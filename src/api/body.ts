@@ -61,16 +61,6 @@ export function decodeBody(bytes: Uint8Array, contentType = 'application/json'):
   throw new ApiError('UnsupportedMediaType', `the body of the request was in an unknown format - ${readable}`)
 }
 
-/** `fieldValidation` as a query parameter says it; Warn when it is left out. */
-export function parseFieldValidation(text: string | undefined): FieldValidation {
-  if (text === undefined || text === '') return 'Warn'
-  if (text === 'Strict' || text === 'Warn' || text === 'Ignore') return text
-  throw new ApiError(
-    'Invalid',
-    ` "" is invalid: fieldValidation: Unsupported value: ${JSON.stringify(text)}: supported values: "Ignore", "Strict", "Warn"`,
-  )
-}
-
 interface Subject {
   readonly group: string
   readonly version: string

@@ -97,7 +97,7 @@ export function invalidObject(subject: { group: string; kind: string; name: stri
   const qualified = group ? `${kind}.${group}` : kind
   const causes: StatusCause[] = errors.map(({ reason, message, field }) => ({ reason, message, field }))
   return new ApiError('Invalid', `${qualified} ${JSON.stringify(name)} is invalid: ${list}`, {
-    details: { name, ...(group ? { group } : {}), kind, causes },
+    details: { ...(name && { name }), ...(group ? { group } : {}), kind, causes },
   })
 }
 

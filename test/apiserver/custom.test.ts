@@ -156,6 +156,72 @@ void t.test('custom resources', async (t) => {
   t.equal((await ask('POST', crds, { ...definition({ group: 'other.com' }) })).status, 422, 'a name that does not fit')
 })
 
+void t.test('definitions: names that others have, defaults that do not fit, columns without a value', async (t) => {
+  const { ask } = await startServer(t)
+  const named = (plural: string, names: object): Record<string, any> => ({
+    ...definition({ names: { plural, ...names } }),
+    metadata: { name: `${plural}.example.com` },
+  })
+  const conditionOf = async (plural: string): Promise<any> => {
+    let found: any
+    await until(async () => {
+      const { status } = (await ask('GET', `${crds}/${plural}.example.com`)).body
+      found = status?.conditions?.find((one: any) => one.type === 'NamesAccepted')
+      return found !== undefined
+    })
+    return found
+  }
+  // Both are there before anybody has looked at either.
+  await Promise.all([
+    ask('POST', crds, named('widgets', { kind: 'Widget', singular: 'widget', shortNames: ['w'] })),
+    ask('POST', crds, named('gadgets', { kind: 'Gadget', singular: 'gadget', shortNames: ['w', 'g'] })),
+  ])
+  const both = [await conditionOf('widgets'), await conditionOf('gadgets')]
+  t.same(both.map(({ status }) => status).sort(), ['False', 'True'], 'one of them gets the name')
+  t.match(
+    both.find(({ status }) => status === 'False'),
+    { reason: 'ShortNamesConflict', message: '"w" is already in use' },
+  )
+  await ask('POST', crds, named('others', { kind: 'Widget', listKind: 'OtherList', singular: 'other' }))
+  t.match(await conditionOf('others'), { status: 'False', reason: 'KindConflict', message: '"Widget" is already in use' })
+  t.match((await ask('GET', `${crds}/others.example.com`)).body.status.acceptedNames, { plural: 'others', singular: 'other', kind: '' })
+  t.match((await ask('GET', `${crds}/others.example.com`)).body.status.conditions, [
+    {},
+    { type: 'Established', status: 'False', reason: 'NotAccepted', message: 'not all names are accepted' },
+  ])
+
+  const bad = named('things', { kind: 'Thing' })
+  bad.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.size.default = 'big'
+  bad.spec.versions[0].schema.openAPIV3Schema.properties.spec.default = { color: 'green' }
+  const at = 'spec.versions[0].schema.openAPIV3Schema.properties[spec]'
+  const refused = await ask('POST', crds, bad)
+  t.equal(refused.status, 422)
+  t.same(
+    refused.body.details.causes.map(({ field, reason }: any) => [field, reason]),
+    [
+      [`${at}.default.size`, 'FieldValueRequired'],
+      [`${at}.default.color`, 'FieldValueNotSupported'],
+      [`${at}.properties[size].default`, 'FieldValueTypeInvalid'],
+    ],
+  )
+
+  const dated = named('days', { kind: 'Day' })
+  dated.spec.versions[0].additionalPrinterColumns = [
+    { name: 'When', type: 'date', jsonPath: '.spec.when' },
+    { name: 'Size', type: 'integer', jsonPath: '.spec.size', description: 'How big.' },
+  ]
+  await ask('POST', crds, dated)
+  const days = '/apis/example.com/v1/namespaces/default/days'
+  await until(async () => (await ask('GET', days)).status === 200)
+  await ask('POST', days, { ...widget('a', { size: 1 }), kind: 'Day' })
+  const table = await ask('GET', days, undefined, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } })
+  t.same(table.body.rows[0].cells, ['a', null, 1])
+  t.same(
+    table.body.columnDefinitions.slice(1).map(({ description }: any) => description),
+    ['Custom resource definition column (in JSONPath format): .spec.when', 'How big.'],
+  )
+})
+
 void t.test('server-side apply', async (t) => {
   const { ask } = await startServer(t)
   const maps = '/api/v1/namespaces/default/configmaps'

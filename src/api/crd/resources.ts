@@ -29,7 +29,7 @@ function printed(value: Json): string {
 
 function cell(values: readonly Json[], type: string, now: number): CellValue {
   const [value] = values
-  if (value === undefined || value === null) return type === 'date' ? '<unknown>' : null
+  if (value === undefined || value === null) return null
   switch (type) {
     case 'integer':
       if (typeof value === 'bigint') return Number(value)
@@ -56,7 +56,7 @@ function columnsOf(version: Version): readonly Column[] {
         name,
         type: type as Column['type'],
         ...(format ? { format } : {}),
-        description: description ?? '',
+        description: description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
         priority: priority ?? 0,
         value: (object, now) => cell(findJsonPath(path, object as unknown as Json), type, now),
       }

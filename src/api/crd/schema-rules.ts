@@ -1,6 +1,7 @@
 // Rules for the schemas inside CustomResourceDefinitions: they must be structural.
 import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
 import { isObject, type Json, type JsonObject } from '../json/value.js'
+import { schemaValueErrors } from './validate.js'
 
 const types = ['array', 'boolean', 'integer', 'number', 'object', 'string']
 const junctors = ['allOf', 'anyOf', 'oneOf'] as const
@@ -26,6 +27,13 @@ function patternErrors(schema: JsonObject, path: string): FieldError[] {
   } catch {
     return [invalid(`${path}.pattern`, schema.pattern, "must be a valid regular expression, but isn't")]
   }
+}
+
+/** What is filled in must itself be good. */
+function defaultErrors(schema: JsonObject, path: string): FieldError[] {
+  if (schema.default === undefined) return []
+  const at = `${path}.default`
+  return schemaValueErrors(schema, schema.default, '').map((error) => ({ ...error, field: error.field ? `${at}.${error.field}` : at }))
 }
 
 function listErrors(schema: JsonObject, path: string): FieldError[] {
@@ -112,6 +120,7 @@ export function schemaErrors(schema: JsonObject, path: string, where: Where = { 
   if (type === 'array' && !where.inJunctor && schema.items === undefined) errors.push(required(`${path}.items`, 'must be specified'))
   if (Array.isArray(schema.items)) errors.push(forbidden(`${path}.items`, 'items must be a schema object and not an array'))
   errors.push(...patternErrors(schema, path), ...listErrors(schema, path))
+  if (!where.inJunctor) errors.push(...defaultErrors(schema, path))
   return [...errors, ...childErrors(schema, path, where)]
 }
 

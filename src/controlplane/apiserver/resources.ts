@@ -10,6 +10,7 @@ import {
   conflictError,
   type DecodedBody,
   DecodeError,
+  decodeAs,
   decodeBody,
   decodeObject,
   type FieldValidation,
@@ -18,16 +19,19 @@ import {
   isObject,
   type Json,
   type JsonObject,
+  JsonSyntaxError,
   jsonText,
+  namedSchema,
   notFoundError,
   type Resource,
   type ResourceType,
   successStatus,
 } from '../../api/index.js'
 import { ApiError, type HttpResponse, rfc3339 } from '../../lib/index.js'
-import { bodyBytes, contentType, parseBody, readObject, type WriteQuery, writeQuery } from './http/body.js'
+import { bodyBytes, contentType, parseBody, readObject, writeQuery } from './http/body.js'
 import type { RequestContext } from './http/context.js'
 import { presentList, presentObject, watchPresentation } from './http/present.js'
+import { checkDeleteOptions, flagOf, integerOf, type WriteOptions } from './http/request-options.js'
 import { answer, jsonBytes } from './http/respond.js'
 import { type Backend, keyFor } from './registry/backend.js'
 import type { Deleter, DeletionOptions } from './registry/deletion.js'
@@ -57,7 +61,7 @@ export const noSuchMethod = (): ApiError =>
 export function writeRequest(
   context: RequestContext,
   type: ResourceType,
-  query: Pick<WriteQuery, 'dryRun' | 'fieldManager'>,
+  query: Pick<WriteOptions, 'dryRun' | 'fieldManager'>,
 ): WriteRequest {
   const { info, user, warnings } = context
   const namespace = type.namespaced ? info.namespace : ''
@@ -132,14 +136,18 @@ function checkName(type: ResourceType, { info }: RequestContext, object: JsonObj
 
 /** What the client says it saw must be what is there. */
 function checkSeen(type: ResourceType, next: JsonObject, previous: Resource): void {
-  const { resourceVersion, uid, name } = next.metadata as JsonObject
-  if (uid && uid !== previous.metadata.uid) {
-    throw conflictError(
-      type,
-      String(name),
-      `Precondition failed: UID in precondition: ${String(uid)}, UID in object meta: ${previous.metadata.uid}`,
-    )
+  const { uid, name } = next.metadata as JsonObject
+  const { uid: present, namespace = '' } = previous.metadata
+  if (uid && uid !== present) {
+    const where = `Key: ${keyFor(type, namespace, String(name))}, ResourceVersion: 0`
+    const problem = `Precondition failed: UID in precondition: ${String(uid)}, UID in object meta: ${present}`
+    throw conflictError(type, String(name), `StorageError: invalid object, Code: 4, ${where}, AdditionalErrorMsg: ${problem}`)
   }
+  checkVersion(type, next, previous)
+}
+
+function checkVersion(type: ResourceType, next: JsonObject, previous: Resource): void {
+  const { resourceVersion, name } = next.metadata as JsonObject
   if (resourceVersion && resourceVersion !== previous.metadata.resourceVersion) throw conflictError(type, String(name))
 }
 
@@ -219,11 +227,27 @@ function patchFor(type: ResourceType, mediaType: string, body: Body): Patch {
   throw unsupportedPatch()
 }
 
+function readConfiguration(bytes: Uint8Array): Body {
+  try {
+    return decodeBody(bytes, 'application/yaml')
+  } catch (error) {
+    if (!(error instanceof ApiError && error.cause instanceof JsonSyntaxError)) throw error
+    throw new ApiError('BadRequest', `error decoding YAML: ${error.message}`, { cause: error })
+  }
+}
+
 async function apply(context: RequestContext, type: ResourceType, services: ResourceServices): Promise<HttpResponse> {
   const query = writeQuery(context, { apply: true })
   const { info } = context
-  const body = decodeBody(await bodyBytes(context, services.maxBodyBytes), 'application/yaml')
-  if (isObject(body.value)) checkConfiguration(type, body.value)
+  const body = readConfiguration(await bodyBytes(context, services.maxBodyBytes))
+  if (isObject(body.value)) {
+    const { apiVersion = '' } = body.value
+    if (apiVersion !== type.apiVersion) {
+      const versions = `Specified patch version: ${String(apiVersion)}, expected: ${type.apiVersion}`
+      throw new ApiError('BadRequest', `Incorrect version specified in apply patch. ${versions}`)
+    }
+    checkConfiguration(type, body.value)
+  }
   if (body.duplicates.length > 0) {
     const problem = ['error converting YAML to JSON: yaml: unmarshal errors:', ...body.duplicates].join('\n  ')
     if (query.fieldValidation === 'Strict') throw new ApiError('BadRequest', `error strict decoding YAML: ${problem}`)
@@ -306,7 +330,7 @@ async function patch(context: RequestContext, type: ResourceType, services: Reso
       )
       for (const warning of warnings) warned.add(warning)
       checkName(type, context, object)
-      checkSeen(type, object, previous)
+      checkVersion(type, object, previous)
       return object
     },
     { exact: false },
@@ -327,24 +351,20 @@ async function deletionOptions(context: RequestContext, limit: number): Promise<
       `${String(body.kind)} in version ${JSON.stringify(body.apiVersion ?? '')} cannot be handled as a DeleteOptions`,
     )
   }
-  const grace = query.get('gracePeriodSeconds')
-  const orphan = query.get('orphanDependents')
-  const policy = query.get('propagationPolicy')
-  const dryRun = ([] as unknown[]).concat(body.dryRun ?? query.getAll('dryRun')).filter((word) => word !== '')
-  for (const word of dryRun) {
-    if (word !== 'All')
-      throw new ApiError(
-        'Invalid',
-        `DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ${JSON.stringify(word)}: supported values: "All"`,
-      )
+  const subject = { group: '', version: 'v1', kind: 'DeleteOptions' }
+  const { apiVersion: _, ...said } = body
+  const known = decodeAs(namedSchema('DeleteOptions'), subject, { value: said, duplicates: [] }, 'Ignore').object as DeletionOptions & {
+    readonly dryRun?: readonly string[]
   }
-  return {
-    gracePeriodSeconds: (body.gracePeriodSeconds as number | undefined) ?? (grace === null || grace === '' ? undefined : Number(grace)),
-    propagationPolicy: (body.propagationPolicy as string | undefined) ?? policy ?? undefined,
-    orphanDependents: (body.orphanDependents as boolean | undefined) ?? (orphan === null ? undefined : orphan === 'true'),
-    preconditions: body.preconditions as DeletionOptions['preconditions'],
-    dryRun: dryRun.length > 0,
+  const dryRun = (known.dryRun ?? query.getAll('dryRun')).filter((word) => word !== '')
+  const options = {
+    gracePeriodSeconds: known.gracePeriodSeconds ?? integerOf(query, 'gracePeriodSeconds'),
+    propagationPolicy: known.propagationPolicy ?? (query.get('propagationPolicy') || undefined),
+    orphanDependents: known.orphanDependents ?? flagOf(query, 'orphanDependents'),
+    preconditions: known.preconditions,
   }
+  checkDeleteOptions({ ...options, dryRun })
+  return { ...options, dryRun: dryRun.length > 0 }
 }
 
 /** Kinds whose deletion is answered with the object; the others' with a Status. */

@@ -1,7 +1,8 @@
 // What a request carries besides its path: its body, bounded, and the options that every write has.
-import { type Body, decodeBody, type FieldValidation, JsonSyntaxError, mediaTypeOf, parseFieldValidation } from '../../../api/index.js'
+import { type Body, decodeBody, JsonSyntaxError, mediaTypeOf } from '../../../api/index.js'
 import { ApiError, readBody } from '../../../lib/index.js'
 import type { RequestContext } from './context.js'
+import { type WriteOptions, writeOptions } from './request-options.js'
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf'
 
@@ -50,31 +51,11 @@ export async function readObject(context: RequestContext, limit: number, kind: s
   }
 }
 
-export interface WriteQuery {
-  readonly dryRun: boolean
-  readonly fieldManager: string
-  readonly fieldValidation: FieldValidation
-  readonly force: boolean | undefined
-}
+const OPTIONS = { POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions' } as const
 
 /** The first word of the User-Agent names a manager that does not name itself. */
-export function writeQuery({ info, request }: RequestContext, options: { readonly apply?: boolean } = {}): WriteQuery {
-  const { query } = info
-  const dryRun = query.getAll('dryRun').filter((word) => word !== '')
-  const refuse = (message: string): never => {
-    const kind = options.apply ? 'PatchOptions' : 'CreateOptions'
-    throw new ApiError('Invalid', `${kind}.meta.k8s.io "" is invalid: ${message}`)
-  }
-  for (const word of dryRun) if (word !== 'All') refuse(`dryRun: Unsupported value: ${JSON.stringify(word)}: supported values: "All"`)
-  const named = query.get('fieldManager') ?? ''
-  if (options.apply && named === '') refuse('fieldManager: Required value: is required for apply patch')
-  if (named.length > 128) refuse(`fieldManager: Too long: may not be more than 128 bytes`)
-  if (/[^\x20-\x7e]/.test(named)) refuse(`fieldManager: Invalid value: ${JSON.stringify(named)}: should only contain printable characters`)
-  const force = query.get('force')
-  return {
-    dryRun: dryRun.length > 0,
-    fieldManager: named || (request.headers['user-agent'] ?? 'unknown').split('/')[0]?.slice(0, 128) || 'unknown',
-    fieldValidation: parseFieldValidation(query.get('fieldValidation') ?? undefined),
-    force: force === null ? undefined : force === 'true',
-  }
+export function writeQuery({ info, request }: RequestContext, form: { readonly apply?: boolean } = {}): WriteOptions {
+  const options = writeOptions(info.query, OPTIONS[request.method as keyof typeof OPTIONS] ?? 'CreateOptions', form)
+  if (options.fieldManager) return options
+  return { ...options, fieldManager: (request.headers['user-agent'] ?? 'unknown').split('/')[0]?.slice(0, 128) || 'unknown' }
 }

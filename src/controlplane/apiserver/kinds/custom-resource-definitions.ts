@@ -35,8 +35,15 @@ export function withCondition(
 
 type Names = CustomResourceDefinition['spec']['names']
 
-/** What of the wished names somebody else of the group has already. Pure. */
-export function nameConflict(definition: CustomResourceDefinition, others: readonly CustomResourceDefinition[]): string | undefined {
+interface NamesDecision {
+  /** What of the wished names nobody else of the group has. */
+  readonly accepted: Names
+  /** The last of what somebody else has, as the condition tells it. */
+  readonly conflict: { readonly reason: string; readonly message: string } | undefined
+}
+
+/** Pure. */
+export function decideNames(definition: CustomResourceDefinition, others: readonly CustomResourceDefinition[]): NamesDecision {
   const { group, names } = definition.spec
   const taken = { resources: new Set<string>(), kinds: new Set<string>() }
   const add = (one: Partial<Names>): void => {
@@ -48,10 +55,23 @@ export function nameConflict(definition: CustomResourceDefinition, others: reado
   for (const type of resourceTypes)
     if (type.group === group)
       add({ plural: type.plural, singular: type.singular, shortNames: [...type.shortNames], kind: type.kind, listKind: type.listKind })
-  for (const word of [names.plural, names.singular, ...(names.shortNames ?? [])])
-    if (word && taken.resources.has(word)) return `${JSON.stringify(word)} is already in use`
-  for (const word of [names.kind, names.listKind]) if (word && taken.kinds.has(word)) return `${JSON.stringify(word)} is already in use`
-  return undefined
+
+  let conflict: NamesDecision['conflict']
+  const had: Partial<Names> = definition.status?.acceptedNames ?? {}
+  const free = (words: readonly (string | undefined)[], all: ReadonlySet<string>, reason: string): boolean => {
+    const clashes = words.filter((word) => word && all.has(word)).map((word) => `${JSON.stringify(word)} is already in use`)
+    if (clashes.length > 0) conflict = { reason, message: clashes.length === 1 ? `${clashes[0]}` : `[${clashes.join(', ')}]` }
+    return clashes.length === 0
+  }
+  const accepted: Names = {
+    plural: free([names.plural], taken.resources, 'PluralConflict') ? names.plural : (had.plural ?? ''),
+    singular: free([names.singular], taken.resources, 'SingularConflict') ? names.singular : had.singular,
+    shortNames: free(names.shortNames ?? [], taken.resources, 'ShortNamesConflict') ? names.shortNames : had.shortNames,
+    kind: free([names.kind], taken.kinds, 'KindConflict') ? names.kind : (had.kind ?? ''),
+    listKind: free([names.listKind], taken.kinds, 'ListKindConflict') ? names.listKind : had.listKind,
+    categories: names.categories,
+  }
+  return { accepted: JSON.parse(JSON.stringify(accepted)) as Names, conflict }
 }
 
 /** The status that a definition should have. Pure. */
@@ -61,10 +81,10 @@ export function definitionStatus(
   now: string,
 ): NonNullable<CustomResourceDefinition['status']> {
   const { spec, status } = definition
-  const conflict = nameConflict(definition, others)
+  const { accepted, conflict } = decideNames(definition, others)
   let conditions: readonly Condition[] = status?.conditions ?? []
   if (conflict) {
-    conditions = withCondition(conditions, { type: 'NamesAccepted', status: 'False', reason: 'NamesConflict', message: conflict }, now)
+    conditions = withCondition(conditions, { type: 'NamesAccepted', status: 'False', ...conflict }, now)
     if (!conditions.some(({ type, status: value }) => type === 'Established' && value === 'True')) {
       conditions = withCondition(
         conditions,
@@ -95,7 +115,7 @@ export function definitionStatus(
   const storedVersions = [...new Set([...(status?.storedVersions ?? []), ...stored])]
   return {
     ...status,
-    acceptedNames: conflict ? (status?.acceptedNames ?? { plural: '', kind: '' }) : spec.names,
+    acceptedNames: accepted,
     conditions,
     storedVersions,
   }
@@ -151,8 +171,11 @@ export async function customResourceDefinitions(backend: Backend, writer: Writer
   await eachChange(
     cache,
     async (again) => {
-      const all = cache.slice().map((entry) => rememberedObject(entry) as CustomResourceDefinition)
-      for (const definition of all) {
+      const present = () => cache.slice().map((entry) => rememberedObject(entry) as CustomResourceDefinition)
+      for (const definition of present()) {
+        // With what the one before has claimed.
+        await backend.feed.fresh(type.storagePrefix)
+        const all = present()
         if (definition.metadata.deletionTimestamp) backend.clock.after(HELD_MS, again)
         await reconcileOne(definition, all).catch((error: unknown) => {
           if (!isStatus(error, 'NotFound', 'Conflict'))

@@ -1,6 +1,6 @@
 // delete: preconditions, grace, finalizers, and what is left of the object meanwhile.
 import { cloneJson, conflictError, type JsonObject, notFoundError, type Pod, type Resource } from '../../../api/index.js'
-import { ApiError, type Clock, rfc3339 } from '../../../lib/index.js'
+import { type Clock, rfc3339 } from '../../../lib/index.js'
 import type { Admission } from '../admission/plugin.js'
 import { type Backend, keyFor } from './backend.js'
 import { makeEntry } from './entry.js'
@@ -25,33 +25,16 @@ export type Deletion =
 const FOREGROUND = 'foregroundDeletion'
 const ORPHAN = 'orphan'
 
-export function checkDeletionOptions(options: DeletionOptions): void {
-  const { propagationPolicy: policy, orphanDependents, gracePeriodSeconds: grace } = options
-  const refuse = (message: string): never => {
-    throw new ApiError('Invalid', `DeleteOptions.meta.k8s.io "" is invalid: ${message}`)
-  }
-  if (policy !== undefined && !['Orphan', 'Background', 'Foreground'].includes(policy)) {
-    refuse(`propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Background", "Foreground", "Orphan", "nil"`)
-  }
-  if (policy !== undefined && orphanDependents !== undefined) {
-    refuse(`propagationPolicy: Invalid value: ${JSON.stringify(policy)}: orphanDependents and deletionPropagation cannot be both set`)
-  }
-  if (grace !== undefined && !Number.isSafeInteger(grace))
-    refuse(`gracePeriodSeconds: Invalid value: ${JSON.stringify(grace)}: must be an integer`)
-}
-
 function checkPreconditions({ type, name }: WriteRequest, { metadata }: Resource, { preconditions }: DeletionOptions): void {
   const { uid, resourceVersion } = preconditions ?? {}
-  const differ = (what: string, wanted: string, actual: string | undefined): never => {
-    throw conflictError(
-      type,
-      name,
-      `the ${what} in the precondition (${wanted}) does not match the ${what} in record (${actual ?? ''}). The object might have been deleted and then recreated`,
-    )
+  const differ = (what: string, wanted: string, actual: string | undefined, happened: string): never => {
+    const detail = `the ${what} in the precondition (${wanted}) does not match the ${what} in record (${actual ?? ''})`
+    // Here Kubernetes names the kind where it names the resource elsewhere.
+    throw conflictError({ group: type.group, plural: type.kind }, name, `${detail}. The object might have been ${happened}`)
   }
-  if (uid !== undefined && uid !== metadata.uid) differ('UID', uid, metadata.uid)
+  if (uid !== undefined && uid !== metadata.uid) differ('UID', uid, metadata.uid, 'deleted and then recreated')
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
-    differ('ResourceVersion', resourceVersion, metadata.resourceVersion)
+    differ('ResourceVersion', resourceVersion, metadata.resourceVersion, 'modified')
   }
 }
 
@@ -154,7 +137,6 @@ export function createDeleter(backend: Backend & { readonly clock: Clock }, admi
   return {
     async delete(request, options) {
       const { type, namespace, name } = request
-      checkDeletionOptions(options)
       let found = await readCached(backend, type, namespace, name)
       for (let tries = 0; tries < 100; tries++) {
         if (!found) throw notFoundError(type, name)

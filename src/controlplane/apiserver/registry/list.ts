@@ -1,8 +1,10 @@
 // list: which entries, as of which revision.
+import { posix } from 'node:path'
 import type { ResourceType } from '../../../api/index.js'
 import { ApiError } from '../../../lib/index.js'
 import { CompactedError, FutureRevisionError } from '../../../store/index.js'
 import type { RequestInfo } from '../http/request-info.js'
+import { checkListOptions, integerOf } from '../http/request-options.js'
 import type { Backend } from './backend.js'
 import type { ResourceCache } from './cache.js'
 import { type Entry, makeEntry } from './entry.js'
@@ -36,15 +38,22 @@ const encodeToken = ({ revision, start }: Position): string =>
   Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start })).toString('base64url')
 
 function decodeToken(token: string): Position {
-  try {
-    const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as Record<string, unknown>
-    if (v === 'meta.k8s.io/v1' && Number.isSafeInteger(rv) && typeof start === 'string' && !start.includes('/../')) {
-      return { revision: rv as number, start }
-    }
-  } catch {
-    // answered below
+  const refuse = (detail: string): never => {
+    throw new ApiError('BadRequest', `continue key is not valid: ${detail}`)
   }
-  throw new ApiError('BadRequest', 'continue key is not valid: encoded value is not a continue token of this server')
+  let read: unknown
+  try {
+    read = JSON.parse(Buffer.from(token, 'base64url').toString('utf8'))
+  } catch {
+    return refuse('it is no token of a list')
+  }
+  const { v, rv, start } = (read ?? {}) as Record<string, unknown>
+  if (v !== 'meta.k8s.io/v1') return refuse(`server does not recognize this encoded version ${String(v ?? '')}`)
+  if (!Number.isSafeInteger(rv) || rv === 0) return refuse('incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+  if (typeof start !== 'string' || start === '') return refuse('encoded start key empty (version meta.k8s.io/v1)')
+  // A start cannot lead out of what is listed.
+  if (posix.normalize(`/${start}`) !== `/${start}`) return refuse(start)
+  return { revision: rv as number, start }
 }
 
 const TOO_OLD =
@@ -62,22 +71,6 @@ export function parseRevision(text: string | null): number | undefined {
     )
   }
   return Number(text)
-}
-
-function checkMatch(query: URLSearchParams): void {
-  const match = query.get('resourceVersionMatch')
-  const revision = query.get('resourceVersion') ?? ''
-  const refuse = (message: string): never => {
-    throw new ApiError('Invalid', `ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: ${message}`)
-  }
-  if (query.get('sendInitialEvents') !== null) refuse('Forbidden: sendInitialEvents is forbidden for list')
-  if (match === null || match === '') return
-  if (query.get('continue')) refuse('Forbidden: resourceVersionMatch is forbidden when continue is provided')
-  if (match !== 'Exact' && match !== 'NotOlderThan') {
-    refuse(`Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`)
-  }
-  if (revision === '') refuse('Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided')
-  if (match === 'Exact' && revision === '0') refuse('Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
 }
 
 /** Waits for a revision that a client has seen elsewhere; 504 when it does not come. */
@@ -193,13 +186,12 @@ async function sourceFor(backend: Backend, cache: ResourceCache, info: RequestIn
 
 export async function listEntries(backend: Backend, type: ResourceType, info: RequestInfo): Promise<ListPage> {
   const { query } = info
-  checkMatch(query)
+  checkListOptions(query, { watch: false })
   const selection = selectionOf(type, info)
-  const limitText = query.get('limit')
-  const limit = Number(limitText ?? 0)
-  if (!Number.isSafeInteger(limit)) throw new ApiError('BadRequest', `limit: invalid value ${JSON.stringify(limitText)}`)
+  const limit = Math.max(0, integerOf(query, 'limit') ?? 0)
+  integerOf(query, 'timeoutSeconds')
   const cached = query.get('resourceVersion') === '0' && !query.get('continue')
   const cache = await (cached ? backend.feed.cache(type.storagePrefix) : backend.feed.fresh(type.storagePrefix))
-  const source = await sourceFor(backend, cache, info, selection, Math.max(0, limit))
-  return pageOf(source, selection, Math.max(0, limit))
+  const source = await sourceFor(backend, cache, info, selection, limit)
+  return pageOf(source, selection, limit)
 }

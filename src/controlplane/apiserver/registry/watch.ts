@@ -4,6 +4,7 @@ import { ApiError } from '../../../lib/index.js'
 import { CompactedError } from '../../../store/index.js'
 import { PushBody } from '../http/push-body.js'
 import type { RequestInfo } from '../http/request-info.js'
+import { checkListOptions, flagOf, integerOf } from '../http/request-options.js'
 import type { Backend } from './backend.js'
 import { type CacheEvent, type ResourceCache, toCacheEvent } from './cache.js'
 import { atRevision, type Entry } from './entry.js'
@@ -75,26 +76,15 @@ interface WatchQuery {
   readonly timeoutMs: number
 }
 
-const isTrue = (text: string | null): boolean => text === 'true' || text === '1'
-
 function watchQuery({ query }: RequestInfo, random: Backend['random']): WatchQuery {
-  const initial = query.get('sendInitialEvents')
-  const match = query.get('resourceVersionMatch')
-  const refuse = (message: string): never => {
-    throw new ApiError('Invalid', `ListOptions.meta.k8s.io "" is invalid: ${message}`)
-  }
-  if (initial !== null && match !== 'NotOlderThan') {
-    refuse('resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
-  }
-  if (initial === null && match)
-    refuse('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
-  const seconds = Number(query.get('timeoutSeconds') ?? 0)
+  checkListOptions(query, { watch: true })
+  const seconds = integerOf(query, 'timeoutSeconds') ?? 0
   // Without a wish of the client, watches end after 30 to 60 minutes, not all at once.
   const timeoutMs = seconds > 0 ? seconds * 1000 : LONGEST_WATCH_MS * (0.5 + random.next() / 2)
   return {
     revision: parseRevision(query.get('resourceVersion')),
-    bookmarks: isTrue(query.get('allowWatchBookmarks')),
-    initialEvents: isTrue(initial),
+    bookmarks: flagOf(query, 'allowWatchBookmarks') ?? false,
+    initialEvents: flagOf(query, 'sendInitialEvents') ?? false,
     timeoutMs,
   }
 }

@@ -3,9 +3,9 @@ import { type Eviction, type JsonObject, labelSelector, notFoundError, Pod, PodD
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import { systemRequest, typeFor } from '../bootstrap.js'
 import { readObject, writeQuery } from '../http/body.js'
+import { checkDeleteOptions } from '../http/request-options.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import { createReader } from '../registry/backend.js'
-import { checkDeletionOptions } from '../registry/deletion.js'
 import { readCached } from '../registry/storage.js'
 import { noSuchMethod, type ResourceServices, type SpecialHandler, writeRequest } from '../resources.js'
 
@@ -93,7 +93,7 @@ export const evictPod: SpecialHandler = async (context, _type, services) => {
   if (eviction?.metadata?.name && eviction.metadata.name !== name)
     throw new ApiError('BadRequest', 'name in URL does not match name in Eviction object')
   const options = eviction?.deleteOptions ?? {}
-  checkDeletionOptions(options)
+  checkDeleteOptions({ ...options, dryRun: options.dryRun ?? [] })
   const query = writeQuery(context)
   const dryRun = query.dryRun || (options.dryRun ?? []).includes('All')
   const found = await readCached(backend, type, namespace, name)
