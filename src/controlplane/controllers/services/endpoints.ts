@@ -21,26 +21,32 @@ export function planSubsets(
   pods: readonly Pod[],
 ): { readonly subsets: readonly EndpointSubset[]; readonly truncated: boolean } {
   const family = service.spec?.ipFamilies?.[0] ?? 'IPv4'
+  const headless = service.spec?.clusterIP === 'None'
+  const found = [...pods]
+    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    .flatMap((pod) => {
+      const endpoint = podEndpoint(service, pod, family)
+      // A pod that is going away has no place here, ready or not, unless everything is published.
+      if (!endpoint || (endpoint.terminating && !service.spec?.publishNotReadyAddresses)) return []
+      const ports = resolvePorts(service, pod)
+      return ports.length === 0 && !(headless && (service.spec?.ports ?? []).length === 0) ? [] : [{ endpoint, ports }]
+    })
+  // Where there is no room for all, the ready ones come first.
+  const kept =
+    found.length > CAPACITY ? found.sort((a, b) => Number(b.endpoint.ready) - Number(a.endpoint.ready)).slice(0, CAPACITY) : found
   const groups = new Map<string, { ports: readonly ResolvedPort[]; ready: EndpointAddress[]; notReady: EndpointAddress[] }>()
-  let total = 0
-  for (const pod of [...pods].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
-    const found = podEndpoint(service, pod, family)
-    // A pod that is going away has no place here, ready or not, unless everything is published.
-    if (!found || (found.terminating && !service.spec?.publishNotReadyAddresses)) continue
-    const ports = resolvePorts(service, pod)
-    const headless = service.spec?.clusterIP === 'None'
-    if (ports.length === 0 && !(headless && (service.spec?.ports ?? []).length === 0)) continue
-    if (++total > CAPACITY) continue
+  for (const { endpoint, ports } of kept) {
+    const { pod } = endpoint
     const id = canonical(ports)
     const group = groups.get(id) ?? { ports, ready: [], notReady: [] }
     groups.set(id, group)
     const address: EndpointAddress = compact({
-      ip: found.addresses[0] ?? '',
-      hostname: found.hostname,
+      ip: endpoint.addresses[0] ?? '',
+      hostname: endpoint.hostname,
       nodeName: pod.spec?.nodeName,
       targetRef: { kind: 'Pod', namespace: pod.metadata.namespace, name: pod.metadata.name, uid: pod.metadata.uid },
     })
-    if (found.ready) group.ready.push(address)
+    if (endpoint.ready) group.ready.push(address)
     else group.notReady.push(address)
   }
   const byIp = (a: EndpointAddress, b: EndpointAddress): number => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : 0)
@@ -53,7 +59,7 @@ export function planSubsets(
         ports: ports.length > 0 ? ports.map(portOf) : undefined,
       }),
     )
-  return { subsets, truncated: total > CAPACITY }
+  return { subsets, truncated: found.length > CAPACITY }
 }
 
 async function reconcile(key: ObjectKey, { cache, client }: Context): Promise<Outcome | undefined> {

@@ -3,7 +3,7 @@ import { CronJob, type CronJobStatus, Job, type ObjectReference } from '../../..
 import { explain, isStatus, rfc3339 } from '../../../lib/index.js'
 import { byAge, compact, controllerReference, isDeleting, millis, nameOf, sameJson, uidOf } from '../objects.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
-import { isTimeZone, nextTime, parseSchedule, type Schedule } from './cron-schedule.js'
+import { isTimeZone, nextTime, parseSchedule, type Schedule, zonedTime } from './cron-schedule.js'
 import { isJobFinished, jobCondition } from './job-plan.js'
 import { isTerminatingNamespace } from './replicas.js'
 
@@ -57,7 +57,7 @@ export function planCronJobJob(cron: CronJob, time: number): Job {
       name: `${cron.metadata.name}-${Math.floor(time / 60_000)}`,
       namespace: cron.metadata.namespace,
       labels: template?.metadata?.labels,
-      annotations: { ...template?.metadata?.annotations, [SCHEDULED]: rfc3339(time) },
+      annotations: { ...template?.metadata?.annotations, [SCHEDULED]: zonedTime(time, cron.spec?.timeZone) },
       ownerReferences: [controllerReference(CronJob, cron)],
     }),
     ...(template?.spec ? { spec: template.spec } : {}),

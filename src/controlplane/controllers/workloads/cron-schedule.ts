@@ -91,6 +91,8 @@ interface WallTime {
   readonly weekday: number
 }
 
+const MINUTE = 60_000
+
 const formats = new Map<string, Intl.DateTimeFormat>()
 
 /** Throws RangeError for a zone that does not exist. */
@@ -132,6 +134,16 @@ export function wallTime(ms: number, zone: string): WallTime {
   return { year, month, day, hour: get('hour'), minute: get('minute'), weekday }
 }
 
+/** RFC 3339 with the offset that the zone has at that time; `Z` for UTC. */
+export function zonedTime(ms: number, zone = 'UTC'): string {
+  const { year, month, day, hour, minute } = wallTime(ms, zone)
+  const local = Date.UTC(year, month - 1, day, hour, minute, Math.floor((ms / 1000) % 60))
+  const offset = Math.round((local - ms) / MINUTE)
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0')
+  const suffix = offset === 0 ? 'Z' : `${offset < 0 ? '-' : '+'}${two(Math.abs(offset) / 60)}:${two(Math.abs(offset) % 60)}`
+  return `${new Date(local).toISOString().slice(0, 19)}${suffix}`
+}
+
 function dayMatches(schedule: Schedule, { month, day, weekday }: WallTime): boolean {
   if (!schedule.months.has(month)) return false
   const byDay = schedule.days.has(day)
@@ -139,7 +151,6 @@ function dayMatches(schedule: Schedule, { month, day, weekday }: WallTime): bool
   return schedule.anyDay || schedule.anyWeekday ? byDay && byWeekday : byDay || byWeekday
 }
 
-const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const HORIZON = 5 * 366 * 24 * HOUR
 
