@@ -94,7 +94,7 @@ t.test('kubectl', { timeout: 300_000, skip: hasKubectl() ? false : 'kubectl is n
   t.teardown(() => rmSync(manifest, { force: true }))
   t.equal(await kubectl('apply', '-f', manifest), 'pod/big created\n')
   await shows(
-    /Warning +FailedScheduling .* default-scheduler +0\/3 nodes are available: 1 Insufficient cpu, 1 node\(s\) had untolerated taint\(s\), 1 node\(s\) were unschedulable\. preemption: 0\/3 nodes are available: 3 Preemption is not helpful for scheduling\.\n/,
+    /Warning +FailedScheduling .* default-scheduler +0\/3 nodes are available: 1 Insufficient cpu, 1 node\(s\) had untolerated taint\(s\), 1 node\(s\) were unschedulable\. no new claims to deallocate, preemption: 0\/3 nodes are available: 3 Preemption is not helpful for scheduling\.\n/,
     'describe',
     'pod',
     'big',

@@ -5,7 +5,7 @@ import { Event, Namespace } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
 import { createApiServer } from '../../src/controlplane/apiserver/index.js'
 import { type ControllerOptions, controllers, runControllers } from '../../src/controlplane/controllers/index.js'
-import { runScheduler } from '../../src/controlplane/scheduler/index.js'
+import { type Profile, runScheduler } from '../../src/controlplane/scheduler/index.js'
 import { type Clock, type Random, seededRandom, silentLog } from '../../src/lib/index.js'
 import { signingKey } from '../apiserver/harness.js'
 import { type HollowNodes, type HollowOptions, hollowNodes } from '../hollow/hollow-nodes.js'
@@ -32,13 +32,15 @@ export interface VirtualPlaneOptions {
   readonly hollow?: Partial<HollowOptions>
   /** Names of the controllers that run; default all. */
   readonly only?: readonly string[]
+  /** Default one, `default-scheduler`. */
+  readonly profiles?: readonly Profile[]
   /** Beside the root CA `CA`. */
   readonly options?: (clock: Clock, random: Random) => ControllerOptions | Promise<ControllerOptions>
 }
 
 export async function virtualPlane(
   t: Pick<Test, 'teardown'>,
-  { start, hollow, only, options }: VirtualPlaneOptions,
+  { start, hollow, only, profiles, options }: VirtualPlaneOptions,
 ): Promise<VirtualPlane> {
   const clock = simClock(start)
   const random = seededRandom(5)
@@ -64,7 +66,7 @@ export async function virtualPlane(
       options: { rootCa: 'CA', ...(await options?.(clock, random)) },
       controllers: chosen,
     }),
-    runScheduler({ ...common, client: createClient(as(api.handler, 'ks')), signal }),
+    runScheduler({ ...common, client: createClient(as(api.handler, 'ks')), signal, ...(profiles ? { profiles } : {}) }),
     nodes.stopped,
   ]
   t.teardown(async () => {

@@ -10,11 +10,17 @@ export function failureMessage(diagnosis: Diagnosis, postFilter = ''): string {
   return postFilter ? `${message} ${postFilter}` : message
 }
 
-/** The second half of the message: why making room did not help either. */
+/** Kubernetes asks its plugin for devices first, and says so for every pod: tools compare the whole sentence. */
+const NO_CLAIMS = 'no new claims to deallocate'
+
+/** The second half of the message, in front of which stands what could not be done for devices. */
+export const postFilterMessage = (preemption: string): string => `${NO_CLAIMS}, ${preemption}`
+
+/** Why making room did not help either. */
 export function preemptionMessage(nodes: number, helpable: number): string {
   const counts = [
     ...(helpable > 0 ? [`${helpable} No preemption victims found for incoming pod`] : []),
     ...(nodes - helpable > 0 ? [`${nodes - helpable} Preemption is not helpful for scheduling`] : []),
   ]
-  return counts.length > 0 ? `preemption: 0/${nodes} nodes are available: ${counts.join(', ')}.` : ''
+  return counts.length > 0 ? `preemption: 0/${nodes} nodes are available: ${counts.sort().join(', ')}.` : ''
 }

@@ -13,11 +13,13 @@ export interface Waiting extends QueueOrder {
   attempts: number
   /** Plugins that turned it away the last time. */
   rejectedBy: ReadonlySet<string>
-  /** Events since its try began: those may have come too late for it. */
   place: 'active' | 'backoff' | 'unschedulable' | 'gated' | 'trying'
   backoffUntil: number
   unschedulableSince: number
-  missed: boolean
+  /** The pod itself changed since its try began. */
+  changed: boolean
+  /** What happened since its try began: it may have come too late for it. */
+  missed: ClusterEvent[]
 }
 
 /** A heap whose smallest element comes first. */
@@ -128,7 +130,7 @@ export class PodQueue {
       known.priority = info.priority
       if (known.place === 'gated' && !this.gate(pod)) this.#activate(known)
       else if (changed && known.place === 'unschedulable') this.#wake(known)
-      else if (changed && known.place === 'trying') known.missed = true
+      else if (changed && known.place === 'trying') known.changed = true
       return
     }
     if (known) this.remove(info.key)
@@ -141,7 +143,8 @@ export class PodQueue {
       place: 'gated',
       backoffUntil: 0,
       unschedulableSince: 0,
-      missed: false,
+      changed: false,
+      missed: [],
     }
     this.#entries.set(info.key, entry)
     if (!this.gate(pod)) this.#activate(entry)
@@ -161,7 +164,8 @@ export class PodQueue {
     for (let entry = this.#active.pop(); entry; entry = this.#active.pop()) {
       if (entry.place !== 'active' || this.#entries.get(entry.pod.key) !== entry) continue
       entry.place = 'trying'
-      entry.missed = false
+      entry.changed = false
+      entry.missed = []
       entry.attempts++
       return entry
     }
@@ -182,22 +186,19 @@ export class PodQueue {
     entry.unschedulableSince = this.#clock.monotonic()
     entry.place = 'unschedulable'
     this.#unschedulable.add(entry)
-    if (rejectedBy.size === 0 || entry.missed) this.#wake(entry)
+    if (rejectedBy.size === 0 || entry.changed || entry.missed.some((event) => this.#helps(entry, event))) this.#wake(entry)
     else this.#after(entry, FORGOTTEN_MS)
   }
 
   /** Something happened: wakes the pods that it may help. */
   event(event: ClusterEvent): void {
     for (const entry of [...this.#unschedulable]) if (this.#helps(entry, event)) this.#wake(entry)
-    for (const entry of this.#trying()) entry.missed = true
+    for (const entry of this.#inFlight) entry.missed.push(event)
   }
 
-  *#trying(): Iterable<Waiting> {
-    for (const entry of this.#inFlight) yield entry
-  }
   readonly #inFlight = new Set<Waiting>()
 
-  /** Marks a pod as being tried across an await: events meanwhile count as missed. */
+  /** Marks a pod as being tried across an await: events meanwhile are looked at when it has failed. */
   hold(entry: Waiting): () => void {
     this.#inFlight.add(entry)
     return () => this.#inFlight.delete(entry)

@@ -14,7 +14,7 @@ import {
 import { type Client, type EventRecorder, eventRecorder, type Informer, informer, leaderElection } from '../../client/index.js'
 import { type Clock, explain, isStatus, type Logger, type Random, rfc3339, sleep } from '../../lib/index.js'
 import { ClusterState, type PodInfo, podInfo, podKey } from './cluster-state.js'
-import { failureMessage } from './message.js'
+import { failureMessage, postFilterMessage } from './message.js'
 import { type Nominated, type Placer, placer } from './placement.js'
 import { claimKeys } from './plugins/volume-binding.js'
 import { planPreemption, type Victims } from './preemption.js'
@@ -343,7 +343,7 @@ class Scheduler {
         if ('victims' in plan) {
           nominatedNode = plan.victims.nodeName
           this.#nominated.set(pod.key, { pod, nodeName: nominatedNode })
-        } else postFilter = plan.message
+        } else postFilter = postFilterMessage(plan.message)
         if ('victims' in plan) await this.#evict(pod, plan.victims, profile)
       }
       const message = failureMessage(diagnosis, postFilter)

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Node, Pod } from '../../api/index.js'
 import { seededRandom } from '../../lib/index.js'
 import { ClusterState, podInfo } from './cluster-state.js'
-import { failureMessage } from './message.js'
+import { failureMessage, postFilterMessage, preemptionMessage } from './message.js'
 import { placer } from './placement.js'
 import { defaultProfiles, type Profile, profile } from './profile.js'
 import { podRequests, scoredRequests } from './requests.js'
@@ -126,6 +126,7 @@ t.test('affinity across namespaces: by name, by selector, by all', async (t) => 
 t.test('mismatchLabelKeys, preferred affinity, and the affinity of those who are there', async (t) => {
   const { put, at } = cluster([node('a'), node('b')])
   at(pod({}, { app: 'db', tenant: 'one' }), 'a')
+  at(pod({}, { app: 'db', tenant: 'two' }), 'b')
   const away = {
     affinity: {
       podAntiAffinity: {
@@ -184,4 +185,30 @@ t.test('most allocated fills nodes, least allocated spares them', async (t) => {
   }
   t.equal(fill(profile('default-scheduler', 'LeastAllocated')), 2)
   t.equal(fill(profile('default-scheduler', 'MostAllocated')), 1)
+})
+
+t.test('a place that was made for someone is kept from those of less importance', async (t) => {
+  const state = new ClusterState()
+  for (const name of ['a', 'b']) state.setNode(node(name))
+  const chooser = placer({ state, profile: defaultProfiles[0] as Profile, volumes: noVolumes, random: seededRandom(3) })
+  const most = (priority: number) => podInfo(pod({ priority, containers: [{ name: 'c', resources: { requests: { cpu: '90' } } }] }))
+  const nominated = [{ pod: most(100), nodeName: 'a' }]
+  for (let i = 0; i < 5; i++) t.match(chooser.place(most(10), nominated), { nodeName: 'b' })
+  t.match(chooser.place(nominated[0]?.pod as ReturnType<typeof most>, nominated), { nodeName: 'a' }, 'whose it is goes there')
+  state.addPod(most(10), 'b')
+  t.match(chooser.place(most(10), nominated), { failed: { reasons: new Map([['Insufficient cpu', 2]]) } })
+  t.match(chooser.place(most(1000), nominated), { nodeName: 'a' }, 'who is more important may take it')
+  t.equal(state.pods.size, 1, 'and nothing is left behind')
+})
+
+t.test('the sentence about making room', async (t) => {
+  const words = (nodes: number, helpable: number) => postFilterMessage(preemptionMessage(nodes, helpable))
+  const begin = 'no new claims to deallocate, preemption: 0/3 nodes are available:'
+  t.equal(
+    words(3, 2),
+    `${begin} 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod.`,
+    'in the order of the numbers',
+  )
+  t.equal(words(3, 1), `${begin} 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.`)
+  t.equal(words(3, 0), `${begin} 3 Preemption is not helpful for scheduling.`)
 })
