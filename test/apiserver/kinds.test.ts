@@ -191,7 +191,14 @@ void t.test('Pod Security: three levels, enforced and warned about', async (t) =
     },
   })
   t.equal((await ask('POST', pods, pod('ok'))).status, 201)
-  await label({ 'pod-security.kubernetes.io/enforce': 'restricted' })
+  t.equal((await ask('POST', pods, pod('ok-too'))).status, 201)
+  const stricter = await label({ 'pod-security.kubernetes.io/enforce': 'restricted' })
+  const troubles = 'allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile'
+  t.equal(
+    stricter.headers.warning,
+    `299 - "existing pods in namespace \\"default\\" violate the new PodSecurity enforce level \\"restricted:latest\\"", 299 - "ok (and 1 other pod): ${troubles}"`,
+  )
+  t.equal((await label({ 'pod-security.kubernetes.io/enforce': 'restricted', x: 'y' })).headers.warning, undefined, 'said once')
   t.match(
     (await ask('POST', pods, pod('x'))).body.message,
     /allowPrivilegeEscalation != false .*unrestricted capabilities .*runAsNonRoot != true .*seccompProfile/,
@@ -205,9 +212,12 @@ void t.test('Pod Security: three levels, enforced and warned about', async (t) =
   const warned = await ask('POST', pods, privileged)
   t.equal(warned.status, 201)
   t.match(warned.headers.warning, /^299 - "would violate PodSecurity \\"baseline:latest\\": host namespaces/)
-  t.match(await label({ 'pod-security.kubernetes.io/enforce': 'strict' }), {
+  t.match(await label({ 'pod-security.kubernetes.io/enforce': 'strict', 'pod-security.kubernetes.io/warn-version': '1' }), {
     status: 422,
-    body: { message: /must be one of privileged, baseline, restricted/ },
+    body: {
+      message:
+        'Namespace "default" is invalid: [metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted, metadata.labels[pod-security.kubernetes.io/warn-version]: Invalid value: "1": must be "latest" or "v1.x"]',
+    },
   })
 })
 

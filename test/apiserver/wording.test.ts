@@ -1,6 +1,6 @@
 // What clients match on: codes, reasons and sentences of refusals, where Kubernetes' own tests look at them.
 import t from 'tap'
-import { configMap, startServer } from './harness.js'
+import { configMap, defaultAccount, pod, startServer } from './harness.js'
 
 const maps = '/api/v1/namespaces/default/configmaps'
 const deployments = '/apis/apps/v1/namespaces/default/deployments'
@@ -85,6 +85,42 @@ void t.test('configurations that do not fit, or say a thing twice', async (t) =>
     status: 409,
     body: { message: /uid mismatch: the provided object specified uid u, and no existing object was found$/ },
   })
+})
+
+void t.test('what admission and the server fill in belongs to nobody', async (t) => {
+  const { ask } = await startServer(t)
+  await ask(...defaultAccount())
+  const made = await ask('POST', '/api/v1/namespaces/default/pods?fieldManager=me', pod('a'))
+  t.ok(made.body.spec.volumes && made.body.spec.tolerations && made.body.spec.serviceAccountName, 'they are there')
+  t.same(made.body.metadata.managedFields[0].fieldsV1, {
+    'f:spec': {
+      'f:containers': {
+        'k:{"name":"main"}': {
+          '.': {},
+          'f:image': {},
+          'f:imagePullPolicy': {},
+          'f:name': {},
+          'f:resources': {},
+          'f:terminationMessagePath': {},
+          'f:terminationMessagePolicy': {},
+        },
+      },
+      'f:dnsPolicy': {},
+      'f:enableServiceLinks': {},
+      'f:restartPolicy': {},
+      'f:schedulerName': {},
+      'f:securityContext': {},
+      'f:terminationGracePeriodSeconds': {},
+    },
+  })
+  const service = await ask('POST', '/api/v1/namespaces/default/services?fieldManager=me', {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 's' },
+    spec: { ports: [{ port: 80 }] },
+  })
+  t.ok(service.body.spec.clusterIP)
+  t.equal(service.body.metadata.managedFields[0].fieldsV1['f:spec']['f:clusterIP'], undefined)
 })
 
 void t.test('who makes an object does not own its status', async (t) => {

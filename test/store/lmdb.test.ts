@@ -104,6 +104,49 @@ const run = (name: 'backup' | 'restore', words: readonly string[]): Promise<{ co
     execFile(process.execPath, ['-e', script, '--', ...words], (error, stdout) => resolve({ code: error ? 1 : 0, out: stdout }))
   })
 
+void t.test('a backup among writes is the store at one revision', async (t) => {
+  const { path, remove } = folder()
+  t.teardown(remove)
+  const store = await openLmdbStore({ path: `${path}/live`, clock: systemClock })
+  const written = new Map<number, string>()
+  let stop = false
+  const writing = Array.from({ length: 8 }, async (_, writer) => {
+    for (let i = 0; !stop; i++) {
+      const key = `/w${writer}/${i % 50}`
+      written.set((await store.put(key, Buffer.alloc(2000, i))).revision, key)
+    }
+  })
+  const copies: { readonly before: number; readonly after: number; readonly path: string }[] = []
+  for (let round = 0; round < 3; round++) {
+    const before = await store.revision()
+    t.equal((await run('backup', ['--data', `${path}/live`, `${path}/copy${round}`])).code, 0)
+    copies.push({ before, after: await store.revision(), path: `${path}/copy${round}` })
+  }
+  stop = true
+  await Promise.all(writing)
+  await store.close()
+  for (const { before, after, path: at } of copies) {
+    const copy = await openLmdbStore({ path: at, clock: systemClock, verify: true })
+    const revision = await copy.revision()
+    t.ok(revision >= before && revision <= after, `${before} <= ${revision} <= ${after}`)
+    const events = []
+    for await (const batch of copy.watch('/', { fromRevision: 2 })) {
+      events.push(...batch.events)
+      if (batch.revision >= revision) break
+    }
+    t.same(
+      events.map(({ kv }) => [kv.modRevision, kv.key]),
+      [...written].filter(([at]) => at <= revision).sort(([a], [b]) => a - b),
+      'every write up to there, and none behind',
+    )
+    await copy.close()
+  }
+  t.ok(
+    copies.some(({ before, after }) => after > before),
+    'there were writes meanwhile',
+  )
+})
+
 void t.test('knarr backup while the store is in use, knarr restore when it is not', async (t) => {
   const { path, remove } = folder()
   t.teardown(remove)

@@ -1,6 +1,16 @@
 // Pod Security: a namespace's labels say which level its pods must keep, which is noted, and which is warned about.
-import { equalJson, forbiddenError, isObject, type JsonObject, Namespace, type PodSpec } from '../../../api/index.js'
-import { ApiError } from '../../../lib/index.js'
+import {
+  equalJson,
+  type FieldError,
+  forbiddenError,
+  invalid,
+  isObject,
+  type JsonObject,
+  Namespace,
+  Pod,
+  type PodSpec,
+  throwIfInvalid,
+} from '../../../api/index.js'
 import type { Reader } from '../registry/backend.js'
 import type { AdmissionPlugin, AdmissionRequest } from './plugin.js'
 import { describeViolations, type Level, type PodFacts, podViolations } from './pod-security-checks.js'
@@ -36,24 +46,48 @@ function factsOf(object: JsonObject | undefined, path: readonly string[]): PodFa
   return { spec: value.spec as unknown as PodSpec, annotations: annotations as Record<string, string> }
 }
 
+const labelsOf = (object: unknown): Readonly<Record<string, string>> =>
+  ((object as { metadata?: { labels?: Record<string, string> } } | undefined)?.metadata?.labels ?? {}) as Record<string, string>
+
 function checkLabels({ object, type, name }: AdmissionRequest): void {
-  const labels = ((object?.metadata as JsonObject | undefined)?.labels ?? {}) as Record<string, string>
+  const labels = labelsOf(object)
+  const errors: FieldError[] = []
   for (const mode of ['enforce', 'audit', 'warn']) {
     const level = labels[`${PREFIX}${mode}`]
     const version = labels[`${PREFIX}${mode}-version`]
-    const refuse = (key: string, value: string, message: string): never => {
-      const detail = `Invalid value: ${JSON.stringify(value)}: ${message}`
-      throw new ApiError('Invalid', `Namespace ${JSON.stringify(name)} is invalid: metadata.labels[${PREFIX}${key}]: ${detail}`, {
-        details: {
-          name,
-          kind: type.kind,
-          causes: [{ reason: 'FieldValueInvalid', message: detail, field: `metadata.labels[${PREFIX}${key}]` }],
-        },
-      })
-    }
-    if (level !== undefined && !LEVELS.includes(level)) refuse(mode, level, `must be one of ${LEVELS.join(', ')}`)
-    if (version !== undefined && !VERSION.test(version)) refuse(`${mode}-version`, version, 'must be "latest" or "v1.x"')
+    const at = `metadata.labels[${PREFIX}${mode}`
+    if (level !== undefined && !LEVELS.includes(level)) errors.push(invalid(`${at}]`, level, `must be one of ${LEVELS.join(', ')}`))
+    if (version !== undefined && !VERSION.test(version)) errors.push(invalid(`${at}-version]`, version, 'must be "latest" or "v1.x"'))
   }
+  throwIfInvalid({ group: type.group, kind: type.kind, name }, errors)
+}
+
+const versionOf = (labels: Readonly<Record<string, string>>, mode: string): string => labels[`${PREFIX}${mode}-version`] ?? 'latest'
+
+/** What the pods that are there say to a stricter level: one sentence for each kind of trouble. */
+function existingPods({ object, old, name }: AdmissionRequest, pods: () => Promise<readonly Pod[]>): Promise<string[]> {
+  const labels = labelsOf(object)
+  const before = labelsOf(old)
+  const level = levelOf(labels, 'enforce')
+  const sameVersion = versionOf(labels, 'enforce') === versionOf(before, 'enforce')
+  if (level === 'privileged' || (sameVersion && LEVELS.indexOf(level) <= LEVELS.indexOf(levelOf(before, 'enforce'))))
+    return Promise.resolve([])
+  return pods().then((present) => {
+    const found = new Map<string, string[]>()
+    for (const { metadata, spec } of present) {
+      const violations = podViolations({ spec: spec as PodSpec, annotations: metadata.annotations ?? {} }, level)
+      if (violations.length === 0) continue
+      const reasons = violations.map(({ reason }) => reason).join(', ')
+      found.set(reasons, [...(found.get(reasons) ?? []), metadata.name])
+    }
+    const sentences = [...found].map(([reasons, [first, ...others]]) => {
+      const more = others.length === 0 ? '' : ` (and ${others.length} other ${others.length === 1 ? 'pod' : 'pods'})`
+      return `${first}${more}: ${reasons}`
+    })
+    if (sentences.length === 0) return []
+    const wanted = JSON.stringify(`${level}:${versionOf(labels, 'enforce')}`)
+    return [`existing pods in namespace ${JSON.stringify(name)} violate the new PodSecurity enforce level ${wanted}`, ...sentences.sort()]
+  })
 }
 
 /** What an update of a pod may change without its being looked at again: neither images nor rights. */
@@ -68,7 +102,12 @@ export function podSecurity(reader: Reader): AdmissionPlugin {
       const { operation, type, subresource, namespace, object, name, warnings } = request
       if (operation !== 'CREATE' && operation !== 'UPDATE') return
       const where = `${type.group}/${type.plural}`
-      if (where === '/namespaces' && subresource === '') return checkLabels(request)
+      if (where === '/namespaces') {
+        if (subresource !== '') return
+        checkLabels(request)
+        if (operation === 'UPDATE') warnings.push(...(await existingPods(request, () => reader.list(Pod, name))))
+        return
+      }
       const isPod = where === '/pods' && (subresource === '' || subresource === 'ephemeralcontainers' || subresource === 'resize')
       const template = subresource === '' ? TEMPLATES[where] : undefined
       if ((!isPod && !template) || unchanged(request)) return

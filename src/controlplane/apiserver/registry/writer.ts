@@ -119,10 +119,11 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
       const metadata = object.metadata as JsonObject
       const generated = !metadata.name && Boolean(metadata.generateName)
       type.setDefaults(object)
+      // What admission fills in, nobody wrote.
+      if (!options.tracked) track(request, object, undefined)
       await admission.admit(admissionRequest(request, 'CREATE', object, undefined))
       await kindHooks?.beforeWrite?.(object, undefined, hookRequest)
       prepareCreate(type, object, { ...context, now: clock.now(), ...(type.namespaced && { namespace }) })
-      if (!options.tracked) track(request, object, undefined)
       validateCreate(type, object)
       request.warnings.push(...type.warnings(object as never, undefined))
       await admission.validate(admissionRequest(request, 'CREATE', object, undefined))
@@ -166,12 +167,12 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
     const previous = found.object
     const next = await change(previous, found.entry)
     type.setDefaults(next)
+    if (!options.tracked) track(request, next, previous)
     const admissionOf = (): AdmissionRequest => admissionRequest(request, 'UPDATE', next, previous)
     await admission.admit(admissionOf())
     await kindHooks?.beforeWrite?.(next, previous, request)
     prepareUpdate(type, next, previous as unknown as JsonObject, subresource)
     ;(next.metadata as JsonObject).resourceVersion = previous.metadata.resourceVersion
-    if (!options.tracked) track(request, next, previous)
     validateUpdate(type, next, previous as unknown as JsonObject, subresource)
     request.warnings.push(...type.warnings(next as never, previous))
     await admission.validate(admissionOf())
