@@ -10,8 +10,9 @@ export interface RevisionOwner extends Resource {
   readonly status?: { readonly collisionCount?: number | undefined } | undefined
 }
 
-/** What a revision keeps: a patch that puts the template back. */
-export const revisionData = (owner: RevisionOwner): unknown => ({ spec: { template: { ...owner.spec?.template, $patch: 'replace' } } })
+/** What a revision keeps: a patch that puts the template back. Members are in order, so that others can compare the text. */
+export const revisionData = (owner: RevisionOwner): unknown =>
+  JSON.parse(canonical({ spec: { template: { ...owner.spec?.template, $patch: 'replace' } } }))
 
 const sameData = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b)
 

@@ -7,6 +7,7 @@ import { expectedCount, planBudget, sparedAt } from './disruption-budget.js'
 import { formatIndexes, parseIndexes } from './job-indexes.js'
 import { planJob } from './job-plan.js'
 import { planReplicas } from './replicas.js'
+import { revisionData } from './revisions.js'
 import { planStateful } from './stateful-set-plan.js'
 
 const now = Date.UTC(2026, 0, 1, 12)
@@ -250,4 +251,15 @@ t.test('a budget allows what is left above its minimum', async (t) => {
     },
   )
   t.match(planBudget({ budget: budget({ maxUnavailable: 1 }), pods, expected: { error: 'no scale' }, now }), { disruptionsAllowed: 0 })
+})
+
+t.test('what a revision keeps is text that others can compare: members in order, nothing unset', async (t) => {
+  const template = {
+    spec: { restartPolicy: 'Always', containers: [{ name: 'c', image: 'i', args: undefined }] },
+    metadata: { labels: { b: '1', a: '2' } },
+  }
+  t.equal(
+    JSON.stringify(revisionData({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'x' }, spec: { template } } as never)),
+    '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"2","b":"1"}},"spec":{"containers":[{"image":"i","name":"c"}],"restartPolicy":"Always"}}}}',
+  )
 })
