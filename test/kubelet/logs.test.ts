@@ -1,6 +1,10 @@
-// Logs as kubectl shows them: of earlier runs, of several containers, from a time on. Needs root and kubectl.
+// Logs as kubectl shows them: followed over rotations without a gap, of earlier runs, of several containers, from a time on. Needs root and kubectl.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { kubectl, versions } from './kubectl.js'
+import { logDirectoryOf } from '../../src/kubelet/sandbox/config.js'
+import { ended, heard, kubectl, versions } from './kubectl.js'
 import { FOREVER, isReady, nodeScene, options, shell, statusOf, until } from './scene.js'
 
 t.setTimeout(240_000)
@@ -10,6 +14,44 @@ t.test('logs', versions.length > 0 ? options : { skip: 'no kubectl' }, async (t)
   const n = await nodeScene({ containerLogMaxSizeBytes: 16 * 1024, containerLogMaxFiles: 3, containerLogMonitorIntervalMs: 200 })
   t.teardown(() => n.end())
   const k = kubectl(n, versions[0] as string)
+
+  t.test('rotated by size, kept by number, and a follower sees every line once', async (t) => {
+    await n.run('chatty', {
+      // In bursts with rests between: one without them grows as fast as the machine lets it, and takes it from those who read.
+      containers: [
+        shell(
+          'i=0; while [ ! -e /tmp/end ]; do for n in $(seq 50); do i=$((i+1)); echo "line $i of a log that grows"; done; sleep 0.05; done; echo last',
+        ),
+      ],
+    })
+    const pod = await n.wait('chatty', isReady)
+    const folder = join(logDirectoryOf(pod, join(n.s.dir, 'pod-logs')), 'main')
+    const followers = versions.map((version) => kubectl(n, version).start('logs', '-f', '--since=1h', 'chatty'))
+    const said = followers.map(heard)
+    const moved = new Set<string>()
+    await until(async () => {
+      for (const name of readdirSync(folder))
+        if (/^0\.log\.\d{8}-\d{6}/.test(name)) moved.add(name.slice(0, '0.log.20260101-000000'.length))
+      return moved.size >= 5 ? true : undefined
+    })
+    await n.exec('chatty', 'main', 'touch', '/tmp/end')
+    for (const [i, follower] of followers.entries()) {
+      t.equal(await ended(follower), 0)
+      const numbers = said[i]?.text().trimEnd().split('\n') ?? []
+      t.equal(numbers.pop(), 'last')
+      const [first = 0, ...rest] = numbers.map((line) => Number(/^line (\d+) of a log that grows$/.exec(line)?.[1]))
+      t.ok(
+        rest.every((number, at) => number === first + at + 1),
+        'no line is lost, none is there twice',
+      )
+    }
+    const kept = readdirSync(folder).filter((name) => name.startsWith('0.log'))
+    t.ok(kept.length <= 3, kept.join())
+    const compressed = kept.find((name) => name.endsWith('.gz'))
+    t.match(gunzipSync(readFileSync(join(folder, compressed ?? ''))).toString(), / stdout F line \d+ of a log that grows\n/)
+    t.ok(statSync(join(folder, kept.find((name) => !name.endsWith('.gz') && name !== '0.log') ?? '')).size >= 16 * 1024)
+    await n.remove('chatty', 0)
+  })
 
   t.test('of the run before, of one container, of all of them, with names and times', async (t) => {
     await n.run('many', {
