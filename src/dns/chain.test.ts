@@ -29,14 +29,18 @@ const question = (name: string, type: number = TYPES.A): Query => ({
 function chain(corefile: string, upstream: (address: string, query: Query) => Reply | undefined) {
   const clock = virtualClock()
   const asked: string[] = []
-  const exchange: Exchange = async ({ address }, bytes) => {
-    const message = decodeMessage(bytes)
-    const query = { ...question(message.questions[0]?.name ?? '', message.questions[0]?.type), id: message.id }
-    asked.push(`${address} ${query.question.name}`)
-    const reply = upstream(address, query)
-    if (!reply) throw new Error('silence')
-    return encodeReply(query, reply)
-  }
+  const transports: string[] = []
+  const exchange =
+    (transport: string): Exchange =>
+    async ({ address }, bytes) => {
+      transports.push(transport)
+      const message = decodeMessage(bytes)
+      const query = { ...question(message.questions[0]?.name ?? '', message.questions[0]?.type), id: message.id }
+      asked.push(`${address} ${query.question.name}`)
+      const reply = upstream(address, query)
+      if (!reply) throw new Error('silence')
+      return encodeReply(query, reply)
+    }
   const [block] = parseCorefile(corefile)
   const context = {
     view: empty,
@@ -44,11 +48,11 @@ function chain(corefile: string, upstream: (address: string, query: Query) => Re
     random: seededRandom(1),
     log: silentLog,
     metrics: newMetrics(),
-    exchangeUdp: exchange,
-    exchangeTcp: exchange,
+    exchangeUdp: exchange('udp'),
+    exchangeTcp: exchange('tcp'),
   }
   const resolve: Resolve = buildChain(block as NonNullable<typeof block>, context)
-  return { resolve, asked, clock, metrics: context.metrics }
+  return { resolve, asked, transports, clock, metrics: context.metrics }
 }
 const address =
   (ip: string, ttl = 60): ((_: string, query: Query) => Reply) =>
@@ -231,6 +235,61 @@ t.test('hosts, rewrite, except', async (t) => {
   await resolve(question('web.old.example'))
   t.same(asked, ['192.0.2.1 web.new.example'])
   t.match(metrics.render(), /^coredns_dns_requests_total\{.*type="A"\} 3$/m)
+})
+
+t.test('rewrites by every kind of match, in blocks too; the first that fits counts', async (t) => {
+  const { resolve, asked } = chain(
+    `. {
+      rewrite name exact one.example two.example
+      rewrite name two.example three.example
+      rewrite name prefix dev- prod-
+      rewrite name substring middle centre
+      rewrite stop {
+        name regex (.*)\\.shop\\.example {1}.shop.svc.cluster.local
+        answer name (.*)\\.shop\\.svc\\.cluster\\.local {1}.shop.example
+      }
+      rewrite stop {
+        name suffix .auto.example .target.example
+        answer auto
+      }
+      forward . 192.0.2.1
+    }`,
+    address('198.51.100.1'),
+  )
+  for (const [name, target] of [
+    ['ONE.example', 'two.example'],
+    ['two.example', 'three.example'],
+    ['dev-web.example', 'prod-web.example'],
+    ['a.middle.example', 'a.centre.example'],
+    ['web.shop.example', 'web.shop.svc.cluster.local'],
+    ['web.auto.example', 'web.target.example'],
+  ] as const) {
+    t.match(
+      (await resolve(question(name))).answers,
+      [{ name, data: { address: '198.51.100.1' } }],
+      'answered under the name that was asked',
+    )
+    t.equal(asked.pop(), `192.0.2.1 ${target}`)
+  }
+})
+
+t.test('servers in turn, in order, over TCP only, by choice; so many questions at once', async (t) => {
+  const three = (property: string) => chain(`. {\n forward . 192.0.2.1 192.0.2.2 192.0.2.3 {\n ${property}\n }\n}`, address('198.51.100.1'))
+  const inTurn = three('policy round_robin')
+  for (let i = 0; i < 6; i++) await inTurn.resolve(question('a.example'))
+  t.same(
+    inTurn.asked.map((line) => line.split(' ')[0]),
+    ['1', '2', '3', '1', '2', '3'].map((last) => `192.0.2.${last}`),
+  )
+  const inOrder = three('policy sequential')
+  for (let i = 0; i < 3; i++) await inOrder.resolve(question('a.example'))
+  t.same(new Set(inOrder.asked), new Set(['192.0.2.1 a.example']))
+  const few = three('max_concurrent 2')
+  const rcodes = (await Promise.all(['a', 'b', 'c'].map((name) => few.resolve(question(name))))).map(({ rcode }) => rcode)
+  t.same(rcodes, ['NOERROR', 'NOERROR', 'SERVFAIL'])
+  const tcp = three('force_tcp')
+  await tcp.resolve(question('a.example'))
+  t.same(tcp.transports, ['tcp'])
 })
 
 t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {

@@ -164,8 +164,9 @@ const makeHosts: Maker = (directive) => {
 export function makeRewrite(directives: readonly Directive[]): DnsPlugin {
   const rules = directives.flatMap((directive): RewriteRule[] => {
     // In a block of their own, `answer` lines say how answers are turned back.
-    const lines = [directive.args, ...directive.block].filter((words) => words.length > 0)
-    const words = (lines[0] ?? []).filter((word) => word !== 'stop' && word !== 'continue')
+    const first = directive.args[0] === 'stop' || directive.args[0] === 'continue' ? directive.args.slice(1) : directive.args
+    const lines = [first, ...directive.block].filter((words) => words.length > 0)
+    const words = lines[0] ?? []
     if (words[0] !== 'name')
       throw bad(directive, `rewrites of "${words[0] ?? ''}" are not known; "rewrite name [exact|prefix|suffix|substring|regex] FROM TO" is`)
     const kinds = ['exact', 'prefix', 'suffix', 'substring', 'regex'] as const

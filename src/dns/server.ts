@@ -28,6 +28,8 @@ const PLAIN_UDP = 512
 const EDNS_UDP_MAX = 4096
 /** IXFR and AXFR: zones are not handed out. */
 const [TRANSFER_CHANGES, TRANSFER] = [251, 252]
+/** The only class whose records we have, and that our answers are written in. */
+const INTERNET = 1
 /** Questions of one TCP connection at work at once; a client that sends more must wait. */
 const MOST_PIPELINED = 64
 
@@ -63,7 +65,8 @@ export async function answer(
   // The source of a UDP packet is easily forged, and all records of a name make a large answer: over TCP, please.
   if (question.type === TYPES.ANY && transport === 'udp') return encodeReply(query, { rcode: 'NOERROR' }, PLAIN_UDP, true)
   if (question.type === TRANSFER || question.type === TRANSFER_CHANGES) return encodeReply(query, { rcode: 'REFUSED' }, PLAIN_UDP)
-  const reply: Reply = edns && edns.version > 0 ? { rcode: 'BADVERS' } : await resolve(query)
+  const reply: Reply =
+    edns && edns.version > 0 ? { rcode: 'BADVERS' } : question.class === INTERNET ? await resolve(query) : { rcode: 'REFUSED' }
   const limit = transport === 'tcp' ? 65_535 : edns ? Math.min(EDNS_UDP_MAX, Math.max(PLAIN_UDP, edns.udpSize)) : PLAIN_UDP
   return encodeReply(query, reply, limit)
 }
@@ -116,7 +119,7 @@ function serveConnection(socket: Socket, options: DnsServerOptions): void {
 /** A client that cannot be reached asks again. */
 const unheard = (): void => {}
 
-async function listenUdp(address: string, options: DnsServerOptions): Promise<UdpSocket> {
+async function listenUdp(address: string, options: DnsServerOptions, isOpen: () => boolean): Promise<UdpSocket> {
   const family = isIPv6(address) ? 6 : 4
   const socket = createSocket({
     type: `udp${family}`,
@@ -126,10 +129,11 @@ async function listenUdp(address: string, options: DnsServerOptions): Promise<Ud
     lookup: (host, _options, found) => found(null, host, family),
   })
   socket.on('message', (bytes, from) => {
-    void answer(bytes, from.address, 'udp', options.resolve).then(
-      (reply) => reply && socket.send(reply, from.port, from.address, unheard),
-      (error: unknown) => options.log.error('answer over udp failed', { err: asError(error) }),
-    )
+    // Anybody can write port 0 into a packet; nobody can be reached there.
+    if (from.port === 0) return
+    answer(bytes, from.address, 'udp', options.resolve)
+      .then((reply) => reply && isOpen() && socket.send(reply, from.port, from.address, unheard))
+      .catch((error: unknown) => options.log.error('answer over udp failed', { err: asError(error) }))
   })
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject)
@@ -154,13 +158,15 @@ async function listenTcp(address: string, port: number, options: DnsServerOption
 export async function serveDns(options: DnsServerOptions): Promise<DnsServer> {
   const udp: UdpSocket[] = []
   const tcp: Server[] = []
+  let isOpen = true
   const close = async (): Promise<void> => {
+    isOpen = false
     for (const socket of udp.splice(0)) socket.close()
     for (const server of tcp.splice(0)) server.close()
   }
   try {
     for (const address of options.addresses) {
-      udp.push(await listenUdp(address, options))
+      udp.push(await listenUdp(address, options, () => isOpen))
       tcp.push(await listenTcp(address, options.port, options))
     }
   } catch (error) {

@@ -155,7 +155,8 @@ async function listenUdp(first: Frontend, host: string, options: UserspaceOption
     return flow
   }
   socket.on('message', (bytes, { address, port }) => {
-    if (!admit(address)) return
+    // Anybody can write port 0 into a packet; nobody can be answered there.
+    if (port === 0 || !admit(address)) return
     const client = `${address} ${port}`
     const flow = flows.get(client) ?? open(client, address, port)
     if (!flow) return

@@ -47,6 +47,14 @@ const options = { zone: '', clock: systemClock, random: systemRandom, log: silen
 const dig = async (port: number, ...args: string[]): Promise<string> =>
   (await exec('dig', ['@127.0.0.1', '-p', String(port), '+time=3', '+tries=1', ...args])).stdout
 
+/** Sends a question for one.test from UDP port 0 of loopback. */
+const fromPort0 = `#include <stdlib.h>
+#include <arpa/inet.h>
+int main(int c, char **v) { unsigned char p[34] = { 0,0, 0,0, 0,34, 0,0, 0,1, 1,0, 0,1, 0,0, 0,0, 0,0, 3,'o','n','e',4,'t','e','s','t',0, 0,1, 0,1 };
+ *(unsigned short *)(p + 2) = htons(atoi(v[1])); int s = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+ struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+ return sendto(s, p, sizeof p, 0, (void *)&a, sizeof a) == sizeof p ? 0 : 1; }`
+
 t.test('dig over udp, tcp, with and without EDNS', async (t) => {
   const server = await start()
   t.teardown(() => server.close())
@@ -58,6 +66,67 @@ t.test('dig over udp, tcp, with and without EDNS', async (t) => {
   t.match(await dig(server.udpPort, 'other.test'), /status: REFUSED/)
   t.match(await dig(server.udpPort, '+edns=1', '+noednsnegotiation', 'one.test'), /status: BADVERS/)
   t.match(await dig(server.udpPort, '+opcode=status', 'one.test'), /status: NOTIMP/)
+  t.match(await dig(server.udpPort, '+opcode=notify', 'one.test'), /status: NOTIMP/)
+  t.match(await dig(server.udpPort, '+ednsopt=65001:00ff', '+nsid', '+cookie=0011223344556677', 'one.test'), /NOERROR.*10\.0\.0\.1/s)
+  t.match(await dig(server.udpPort, '-c', 'CH', 'one.test'), /status: REFUSED/, 'records are of the class IN')
+  t.match(await dig(server.udpPort, '-c', 'CH', '-t', 'TXT', 'version.bind'), /status: REFUSED/)
+  for (const type of ['AXFR', 'IXFR=1'])
+    t.notMatch(await dig(server.tcpPort, '+tcp', type, 'many.test'), /10\.0\.0\./, 'zones are not handed out')
+})
+
+t.test('a question that is under way while its server closes gets no answer, and breaks nothing', async (t) => {
+  let asked: () => void = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    asked = resolve
+  })
+  let reply: () => void = () => {}
+  const held = new Promise<void>((resolve) => {
+    reply = resolve
+  })
+  const errors: unknown[] = []
+  const server = await serveDns({
+    addresses: ['127.0.0.1'],
+    port: 0,
+    clock: systemClock,
+    log: { ...silentLog, error: (...said: unknown[]) => void errors.push(said) },
+    async resolve() {
+      asked()
+      await held
+      return { rcode: 'NOERROR' }
+    },
+  })
+  const client = createSocket('udp4')
+  t.teardown(() => client.close())
+  client.send(Buffer.from('000101000001000000000000036f6e6504746573740000010001', 'hex'), server.udpPort, '127.0.0.1')
+  await arrived
+  await server.close()
+  reply()
+  // A rejection that nobody handles would end the process, and this test with it.
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(errors, [])
+})
+
+t.test(
+  'a question from port 0, where nothing can be sent to, is left alone',
+  { skip: process.getuid?.() === 0 ? false : 'needs root' },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'knarr-dns-'))
+    t.teardown(() => rmSync(folder, { recursive: true }))
+    writeFileSync(join(folder, 'raw.c'), fromPort0)
+    await exec('gcc', ['-o', join(folder, 'raw'), join(folder, 'raw.c')])
+    const server = await start()
+    t.teardown(() => server.close())
+    await exec(join(folder, 'raw'), [String(server.udpPort)])
+    t.match(await dig(server.udpPort, 'one.test'), /10\.0\.0\.1/, 'the server goes on')
+  },
+)
+
+t.test('a TCP connection on which nobody says anything is closed', async (t) => {
+  const server = await serveDns({ addresses: ['127.0.0.1'], port: 0, resolve, clock: systemClock, log: silentLog, idleMs: 50 })
+  t.teardown(() => server.close())
+  const socket = connect(server.tcpPort, '127.0.0.1').resume()
+  await new Promise((resolve) => socket.once('close', resolve))
+  t.match(await dig(server.tcpPort, '+tcp', 'one.test'), /10\.0\.0\.1/)
 })
 
 t.test('a TCP connection carries several questions, also in pieces, and garbage ends it', async (t) => {

@@ -150,6 +150,21 @@ const cases: Readonly<Record<string, (t: Test, scene: Scene) => Promise<void>>> 
     t.ok(seen.size > 1, 'after its time a client may go elsewhere')
   },
 
+  async 'affinity of UDP clients, by node port too'(t, { network, dial }) {
+    const ports = [{ name: 'dns', port: 53, nodePort: 30_053, protocol: 'UDP' }]
+    await network.apply({
+      services: [everywhere({ sessionAffinity: 'ClientIP' }, ports)],
+      slices: slices('web', ['a', 'b', 'c'], [{ name: 'dns', port: 8080, protocol: 'UDP' }]),
+    })
+    for (const family of families) {
+      for (const [from, ip, port] of [
+        ['b', VIP[family], 53],
+        ['outside', NODES.node2[family], 30_053],
+      ] as const)
+        t.match(Object.entries(byPod(await dial(from, ip, port, { ...udp, count: 40 }))), [[/^[abc]$/, 40]], `${from} stays`)
+    }
+  },
+
   async 'external traffic policy Local, with its health check'(t, scene) {
     const { network, dial, relayed } = scene
     await network.apply({
@@ -408,6 +423,8 @@ const cases: Readonly<Record<string, (t: Test, scene: Scene) => Promise<void>>> 
     const healthz = await get('outside', `http://${NODES.node1.v4}:10256/healthz`)
     t.equal(healthz.status, 200)
     t.equal(JSON.parse(healthz.body).nodeEligible, true)
+    t.equal((await get('outside', `http://[${NODES.node1.v6}]:10256/livez`)).status, 200)
+    t.equal((await get('outside', `http://${NODES.node1.v4}:10256/other`)).status, 404)
     t.match((await get('node1', 'http://127.0.0.1:10249/proxyMode')).body, /^(nftables|iptables|userspace)$/)
     t.match((await get('node1', 'http://127.0.0.1:10249/metrics')).body, /^kubeproxy_sync_proxy_rules_duration_seconds_count [1-9]/m)
   },
