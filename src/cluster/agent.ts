@@ -12,7 +12,7 @@ import { abortable, asError, explain } from '../lib/index.js'
 import { podKey } from '../pki/index.js'
 import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
-import { chooseApplier } from './applier.js'
+import { chooseApplier, removeOtherRules } from './applier.js'
 import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
 import { keepServingFresh, nodeIdentity, servingIdentity } from './identity.js'
 import { watchShutdown } from './machine-shutdown.js'
@@ -169,6 +169,7 @@ export async function runAgent(
     await keepServingFresh(node, serving, server.setCertificate, context)
   }
   const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
+  await removeOtherRules(applier.applier.name).catch((error) => log.warn('rules of another proxy mode stay', { err: asError(error) }))
   const status = proxyStatus({
     mode: applier.applier.name,
     clock,

@@ -26,3 +26,32 @@ t.test('a node takes what its kernel has', { skip: process.getuid?.() !== 0 && '
   chmodSync(join(folder, 'iptables-save'), 0o755)
   t.equal(refused(`${folder}:${process.env.PATH}`), 'iptables', 'whose program says that the kernel has its tables')
 })
+
+const switching = `
+  import { execFileSync } from 'node:child_process'
+  import { removeOtherRules } from ${JSON.stringify(new URL('./applier.js', import.meta.url).href)}
+  import { iptablesApplier, nftablesApplier } from ${JSON.stringify(new URL('../proxy/index.js', import.meta.url).href)}
+  const ours = () => {
+    const said = execFileSync('sh', ['-c', 'nft list tables; iptables-save -t nat'], { encoding: 'utf8' })
+    return [['nftables', 'knarr-services'], ['iptables', 'KUBE-SERVICES']].flatMap(([mode, sign]) => (said.includes(sign) ? [mode] : []))
+  }
+  const seen = []
+  const nothing = { frontends: [], healthChecks: [] }
+  await nftablesApplier({ clusterCidrs: [] }).apply(nothing)
+  seen.push(ours())
+  await iptablesApplier({ clusterCidrs: [] }).apply(nothing)
+  await removeOtherRules('iptables')
+  seen.push(ours())
+  await nftablesApplier({ clusterCidrs: [] }).apply(nothing)
+  await removeOtherRules('nftables')
+  seen.push(ours())
+  await removeOtherRules('userspace')
+  seen.push(ours())
+  console.log(JSON.stringify(seen))
+  process.exit(0)`
+
+t.test('an agent in another mode takes away what the former one left', { skip: process.getuid?.() !== 0 && 'needs root' }, (t) => {
+  const said = execFileSync('unshare', ['--net', process.execPath, '--input-type=module', '-e', switching], { encoding: 'utf8' })
+  t.same(JSON.parse(said), [['nftables'], ['iptables'], ['nftables'], []])
+  t.end()
+})

@@ -27,6 +27,15 @@ function best(): Exclude<ProxyMode, 'auto'> {
   }
 }
 
+/** Takes away the rules that an agent in another mode left behind: they would go on leading to endpoints that are gone. */
+export async function removeOtherRules(chosen: string): Promise<void> {
+  const isOther = (mode: ProxyMode): boolean => mode !== chosen
+  if (isOther('nftables') && best() === 'nftables') await nftablesApplier({ clusterCidrs: [] }).remove()
+  // Only where somebody asked for the iptables mode is there something to remove, and the programs for it.
+  if (isOther('iptables') && spawnSync('iptables-save', ['-t', 'nat'], { encoding: 'utf8' }).stdout?.includes('KUBE-SERVICES'))
+    await iptablesApplier({ clusterCidrs: [] }).remove()
+}
+
 const UDP = 17
 
 /**
