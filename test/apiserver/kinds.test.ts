@@ -99,6 +99,25 @@ void t.test('Services of two families', async (t) => {
   })
 })
 
+void t.test('the address of a Service stays', async (t) => {
+  const { ask } = await startServer(t)
+  const services = '/api/v1/namespaces/default/services'
+  const made = await ask('POST', services, { metadata: { name: 's' }, spec: { ports: [{ port: 80 }] } })
+  const { clusterIP } = made.body.spec
+  for (const spec of [{ clusterIP: '10.96.200.1' }, { clusterIP: '10.96.200.1', clusterIPs: ['10.96.200.1'] }]) {
+    const answer = await ask('PATCH', `${services}/s`, { spec })
+    t.same(
+      [answer.status, answer.body.message],
+      [422, 'Service "s" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.200.1"]: may not change once set'],
+    )
+  }
+  t.equal((await ask('PATCH', `${services}/s`, { spec: { clusterIP: null, clusterIPs: null } })).body.spec.clusterIP, clusterIP)
+  t.equal(
+    (await ask('POST', services, { metadata: { name: 'other' }, spec: { clusterIP: '10.96.200.1', ports: [{ port: 80 }] } })).status,
+    201,
+  )
+})
+
 void t.test('Services change their type', async (t) => {
   const { ask } = await startServer(t)
   const { body: made } = await ask('POST', services, service('s'))

@@ -154,3 +154,25 @@ void t.test('methods, versions', async (t) => {
     body: { message: 'resourceVersion should not be set on objects to be created' },
   })
 })
+
+void t.test('an owner that is named twice is kept once', async (t) => {
+  const { ask } = await startServer(t)
+  const owner = (uid: string) => ({ apiVersion: 'v1', kind: 'Pod', name: 'a', uid })
+  const made = await ask('POST', maps, {
+    ...configMap('a'),
+    metadata: { name: 'a', ownerReferences: [owner('u'), owner('v'), owner('u')] },
+  })
+  t.same(made.body.metadata.ownerReferences, [owner('u'), owner('v')])
+  t.match(made.headers.warning, /^299 - "\.metadata\.ownerReferences contains duplicate entries; .* duplicate UID\(s\) observed: u"$/)
+})
+
+void t.test('documents that are asked for by their hash', async (t) => {
+  const { ask } = await startServer(t)
+  const { serverRelativeURL: url } = (await ask('GET', '/openapi/v3')).body.paths['apis/apps/v1']
+  t.match(url, /\?hash=[0-9A-F]+$/)
+  const found = await ask('GET', url)
+  t.match(found, { status: 200, headers: { 'cache-control': 'public, immutable', expires: / GMT$/, etag: /./ } })
+  const old = await ask('GET', '/openapi/v3/apis/apps/v1?hash=0123')
+  t.match(old, { status: 301, headers: { location: url } })
+  t.equal((await ask('GET', '/openapi/v3/apis/apps/v1')).headers.expires, undefined)
+})

@@ -182,8 +182,7 @@ export function serviceUpdateErrors(next: Service, previous: Service): FieldErro
   const b = previous.spec
   const errors: FieldError[] = []
   if (a?.type !== 'ExternalName' && b?.type !== 'ExternalName' && b?.clusterIPs?.[0]) {
-    if (a?.clusterIPs?.[0] !== b.clusterIPs[0])
-      errors.push(...immutableErrors(a?.clusterIPs?.[0] ?? '', b.clusterIPs[0], 'spec.clusterIPs[0]', 'may not change once set'))
+    if (a?.clusterIPs?.[0] !== b.clusterIPs[0]) errors.push(invalid('spec.clusterIPs[0]', a?.clusterIPs ?? [], 'may not change once set'))
   }
   if (b?.type === 'LoadBalancer' && a?.type === 'LoadBalancer')
     errors.push(...immutableErrors(a.loadBalancerClass, b.loadBalancerClass, 'spec.loadBalancerClass', 'may not change once set'))

@@ -162,7 +162,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   ])
   metrics.gauge('etcd_revision', 'Revision of the store.', async () => [{ labels: {}, value: await store.revision() }])
   metrics.gauge('apiserver_longrunning_requests', 'Watches that are open.', () => [{ labels: { verb: 'WATCH' }, value: watches.size }])
-  const documents = createDocuments({ types, tokens, checks, metrics })
+  const documents = createDocuments({ clock, types, tokens, checks, metrics })
 
   const dispatch = (context: RequestContext) => (context.info.isResource ? handleResource(context, services, special) : documents(context))
   const before: readonly Filter[] = [

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { discoveryDocuments, openApiV2, openApiV3, type ResourceType } from '../../../api/index.js'
-import type { HttpHeaders, HttpResponse } from '../../../lib/index.js'
+import type { Clock, HttpHeaders, HttpResponse } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
 import type { TypeRegistry } from '../registry/backend.js'
 import { noSuchMethod, noSuchResource } from '../resources.js'
@@ -14,6 +14,7 @@ import { notAcceptable, parseAccept } from './negotiate.js'
 import { answer, jsonBytes } from './respond.js'
 
 interface DocumentServices {
+  readonly clock: Clock
   readonly types: TypeRegistry
   readonly tokens: ServiceAccountTokens
   readonly checks: readonly HealthCheck[]
@@ -68,7 +69,27 @@ function cached({ request }: RequestContext, { body, hash }: Document, headers: 
   return answer(200, body, { etag, vary: 'Accept', ...headers })
 }
 
-export function createDocuments({ types, tokens, checks, metrics }: DocumentServices): (context: RequestContext) => Promise<HttpResponse> {
+/** Who names the hash of a document may keep it for ever; who names an old one is sent to the new one. */
+function pinned(
+  context: RequestContext,
+  found: Document,
+  { path, hash, clock }: { readonly path: string; readonly hash: string; readonly clock: Clock },
+): HttpResponse {
+  const named = context.info.query.get('hash')
+  if (!named) return cached(context, found)
+  if (named !== hash) return { status: 301, headers: { location: `${path}?hash=${hash}` }, body: new Uint8Array(0) }
+  const expires = new Date(clock.now())
+  expires.setUTCFullYear(expires.getUTCFullYear() + 1)
+  return cached(context, found, { 'cache-control': 'public, immutable', expires: expires.toUTCString() })
+}
+
+export function createDocuments({
+  clock,
+  types,
+  tokens,
+  checks,
+  metrics,
+}: DocumentServices): (context: RequestContext) => Promise<HttpResponse> {
   const discovery = remembered(types, () => {
     const { api, apis, groups, versions, aggregated } = discoveryDocuments(types.all())
     const aggregatedAs = (version: 'v2' | 'v2beta1', list: unknown): Document =>
@@ -110,7 +131,7 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
       for (const [name, value] of openApiV3(members, VERSION.gitVersion)) made.set(name, document(value))
       return made.get(path)
     }
-    return { get, index: document({ paths }) }
+    return { get, hash, index: document({ paths }) }
   })
 
   const discover = (context: RequestContext, path: string): HttpResponse | undefined => {
@@ -167,8 +188,9 @@ export function createDocuments({ types, tokens, checks, metrics }: DocumentServ
     const discovered = discover(context, bare)
     if (discovered) return discovered
     if (bare.startsWith('/openapi/v3/')) {
-      const found = v3().get(bare.slice('/openapi/v3/'.length))
-      if (found) return cached(context, found)
+      const { get, hash } = v3()
+      const found = get(bare.slice('/openapi/v3/'.length))
+      if (found) return pinned(context, found, { path: bare, hash, clock })
     }
     throw noSuchResource()
   }

@@ -4,6 +4,7 @@ import {
   EndpointSlice,
   Endpoints,
   encodeJson,
+  equalJson,
   IPAddress,
   inCidr,
   type JsonObject,
@@ -100,6 +101,16 @@ function portsOf(service: Service | undefined): PortUse[] {
   return health ? [...ports, { protocol: 'TCP', port: health }] : ports
 }
 
+/** The addresses that a client asks for: who changes `clusterIP` alone means the first of `clusterIPs`. */
+function saidAddresses(spec: JsonObject, before: Service | undefined): readonly string[] {
+  const one = spec.clusterIP as string | undefined
+  const all = (spec.clusterIPs as string[] | undefined) ?? []
+  const known = before?.spec?.clusterIPs ?? []
+  if (one && one !== before?.spec?.clusterIP && known.length > 0 && equalJson(all, known)) return [one, ...all.slice(1)]
+  if (all.length > 0) return all
+  return one ? [one] : []
+}
+
 const addressesOf = (service: Service | undefined): string[] => {
   const { clusterIPs, clusterIP } = service?.spec ?? {}
   const all = clusterIPs?.length ? clusterIPs : clusterIP ? [clusterIP] : []
@@ -182,11 +193,13 @@ export function serviceHooks(
       return
     }
     const before = previous && wantsAddress(previous) ? previous : undefined
-    const said = (spec.clusterIPs as string[] | undefined)?.length
-      ? (spec.clusterIPs as string[])
-      : spec.clusterIP
-        ? [spec.clusterIP as string]
-        : []
+    const said = saidAddresses(spec, before)
+    if (before && said.length > 0 && said[0] !== addressesOf(before)[0]) {
+      // Nothing is handed out for a wish that validation refuses.
+      spec.clusterIP = said[0] as string
+      spec.clusterIPs = [...said]
+      return
+    }
     const given = said.length > 0 ? said : (before?.spec?.clusterIPs ?? (before?.spec?.clusterIP ? [before.spec.clusterIP] : []))
     const families = setFamilies(spec, service, before, given)
     const kept = addressesOf(before)

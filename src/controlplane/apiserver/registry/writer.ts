@@ -67,6 +67,20 @@ export interface Writer {
 
 const MOST_TRIES = 100
 
+/** An owner that is named twice is kept once, and the client told. */
+function dedupOwners(object: JsonObject, warnings: string[]): void {
+  const metadata = object.metadata as JsonObject | undefined
+  const owners = metadata?.ownerReferences
+  if (!metadata || !Array.isArray(owners) || owners.length < 2) return
+  const kept = owners.filter((owner, index) => owners.findIndex((other) => equalJson(other, owner)) === index)
+  if (kept.length === owners.length) return
+  const twice = owners.filter((owner) => !kept.includes(owner)).map((owner) => String((owner as JsonObject).uid))
+  metadata.ownerReferences = kept
+  warnings.push(
+    `.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...new Set(twice)].join(',')}`,
+  )
+}
+
 export function createWriter(backend: Backend, admission: Admission, hooks: HooksByPrefix): Writer {
   const { store, clock, random } = backend
   const lease = leaseProvider(store, clock)
@@ -119,6 +133,7 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
       const metadata = object.metadata as JsonObject
       const generated = !metadata.name && Boolean(metadata.generateName)
       type.setDefaults(object)
+      dedupOwners(object, request.warnings)
       // What admission fills in, nobody wrote.
       if (!options.tracked) track(request, object, undefined)
       await admission.admit(admissionRequest(request, 'CREATE', object, undefined))
@@ -167,6 +182,7 @@ export function createWriter(backend: Backend, admission: Admission, hooks: Hook
     const previous = found.object
     const next = await change(previous, found.entry)
     type.setDefaults(next)
+    dedupOwners(next, request.warnings)
     if (!options.tracked) track(request, next, previous)
     const admissionOf = (): AdmissionRequest => admissionRequest(request, 'UPDATE', next, previous)
     await admission.admit(admissionOf())
