@@ -1,6 +1,7 @@
 // Months pass: the certificates of a server and of a node are replaced while both work, and everybody who holds a new one is let in.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type DetailedPeerCertificate } from 'node:tls'
 import t from 'tap'
@@ -41,7 +42,7 @@ const served = (port: number): Promise<DetailedPeerCertificate> =>
   })
 
 t.test('certificates are renewed without a restart', { timeout: 120_000 }, async (t) => {
-  const folder = t.testdir()
+  const folder = mkdtempSync(join(tmpdir(), 'knarr-renewal-'))
   const [pki, adminConf, kubeletConf, kubelet] = ['pki', 'admin.conf', 'kubelet.conf', 'kubelet'].map((name) => join(folder, name)) as [
     string,
     string,
@@ -51,6 +52,7 @@ t.test('certificates are renewed without a restart', { timeout: 120_000 }, async
   mkdirSync(kubelet)
   const port = await freePort()
   const stop = new AbortController()
+  const keeping: Promise<void>[] = []
   const names = { nodeName: 'n1', advertiseAddress: '192.0.2.2', bindAddress: '127.0.0.1', port, clusterDomain: 'cluster.local' }
   const ranges = { serviceCidr: '10.96.0.0/16', clusterCidr: '10.244.0.0/16', extraSans: [] }
   const store = { store: '', etcdCaFile: '', etcdCertFile: '', etcdKeyFile: '', dataDir: join(folder, 'store') }
@@ -59,7 +61,9 @@ t.test('certificates are renewed without a restart', { timeout: 120_000 }, async
     running.catch(failed)
     t.teardown(async () => {
       stop.abort()
-      await running
+      await Promise.all([running, ...keeping])
+      // Only now is nobody left who writes into it.
+      rmSync(folder, { recursive: true })
     })
   })
 
@@ -92,8 +96,10 @@ t.test('certificates are renewed without a restart', { timeout: 120_000 }, async
   }
   const first = await servingIdentity(serving, context)
   let used = first
-  void keepServingFresh(serving, first, (fresh) => (used = fresh), context)
-  void identity.keepFresh(client, stop.signal)
+  keeping.push(
+    keepServingFresh(serving, first, (fresh) => (used = fresh), context),
+    identity.keepFresh(client, stop.signal),
+  )
   const before = { server: (await served(port)).fingerprint256, towardsNodes: pair('apiserver-kubelet-client').cert }
 
   days = -100
