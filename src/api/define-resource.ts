@@ -9,10 +9,10 @@ import { normalizeObject } from './schema/defaults.js'
 import { namedSchema } from './schema/table.js'
 import { setNameRule } from './strategy.js'
 
-/** One literal of this for each kind. */
 type MetadataField = 'annotations' | 'finalizers' | 'labels' | 'ownerReferences'
 export const ALL_METADATA: readonly MetadataField[] = ['annotations', 'finalizers', 'labels', 'ownerReferences']
 
+/** One literal of this for each kind. */
 export interface ResourceDefinition<T extends Resource> {
   readonly of: Kind<T>
   /** Its type in the schema table, when that is not the kind's name. */

@@ -48,12 +48,16 @@ function keysFor({ domain, path }: Reference): readonly string[] {
 
 const plainKey = (key: string): string => (key === DOCKER_HUB ? key : key.replace(/^https?:\/\//, '').replace(/\/(v[12]\/?)?$/, ''))
 
+const HELPER_SECONDS = 30
+
 /** Asks `docker-credential-NAME`; undefined when it knows nothing of the server. */
 function askHelper(name: string, server: string, env: Environment): Promise<Credentials | undefined> {
   if (!/^[A-Za-z0-9._-]+$/.test(name)) return Promise.reject(new Error(`"${name}" is not a credential helper's name`))
   const program = `docker-credential-${name}`
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'pipe'], env: env as NodeJS.ProcessEnv, timeout: 30_000 })
+    // Not spawn's own limit: its timer outlives a program that is not there.
+    const signal = AbortSignal.timeout(HELPER_SECONDS * 1000)
+    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'pipe'], env: env as NodeJS.ProcessEnv, signal })
     let out = ''
     let err = ''
     child.stdout.on('data', (chunk) => {
@@ -62,7 +66,10 @@ function askHelper(name: string, server: string, env: Environment): Promise<Cred
     child.stderr.on('data', (chunk) => {
       err += chunk
     })
-    child.on('error', (error) => reject(new Error(`credential helper ${program}: ${(error as NodeJS.ErrnoException).code}`)))
+    child.on('error', (error) => {
+      const problem = signal.aborted ? `no answer within ${HELPER_SECONDS} s` : (error as NodeJS.ErrnoException).code
+      reject(new Error(`credential helper ${program}: ${problem}`))
+    })
     child.on('close', (code) => {
       if (code !== 0) {
         if (/credentials not found/i.test(out + err)) resolve(undefined)

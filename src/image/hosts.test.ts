@@ -93,6 +93,22 @@ t.test('hosts: mirrors, paths, capabilities, certificates', async (t) => {
   t.equal(hostsFor('any.test', { folders: [], plainHttp: true })[0]?.base, 'http://any.test/v2')
 })
 
+t.test('hosts: dial_timeout, as Go writes durations', async (t) => {
+  const parsed = (value: string) =>
+    parseHosts(`[host."https://m.test"]\ndial_timeout = ${value}\n`, { domain: 'reg.test', folder: '/' }).map(
+      ({ connect }) => connect.dialTimeoutMs,
+    )
+  for (const [value, ms] of [
+    ['"2s"', 2000],
+    ['"1m30s"', 90_000],
+    ['"250ms"', 250],
+    ['"1.5h"', 5_400_000],
+  ] as const)
+    t.same(parsed(value), [ms, undefined], value)
+  for (const value of ['"soon"', '"5"', '"0s"', '5', '""'])
+    t.throws(() => parsed(value), { message: /^dial_timeout: want a duration such as "2s", not / }, value)
+})
+
 t.test('challenges', async (t) => {
   t.same(parseChallenges('Bearer realm="https://a/token?x=1,2",service="s", scope="repository:a:pull"'), [
     { scheme: 'bearer', parameters: { realm: 'https://a/token?x=1,2', service: 's', scope: 'repository:a:pull' } },

@@ -279,6 +279,24 @@ void t.test('eviction asks the disruption budget', async (t) => {
   t.equal((await evict('nobody')).status, 404)
 })
 
+void t.test("a write to status leaves alone what is not the status's", async (t) => {
+  const { ask } = await startServer(t)
+  await ask(...defaultAccount())
+  const labels = { app: 'x' }
+  const deployment = { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: pod('x').spec } }
+  const deployments = '/apis/apps/v1/namespaces/default/deployments'
+  await ask('POST', deployments, { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd', labels }, spec: deployment })
+  const change = { metadata: { labels: { app: 'y' }, annotations: { a: 'b' } }, status: { observedGeneration: 1 } }
+  const patched = await ask('PATCH', `${deployments}/d/status`, change)
+  t.match(patched.body, { metadata: { labels: { app: 'x' }, annotations: { a: 'b' } }, status: { observedGeneration: 1 } })
+  const pods = '/api/v1/namespaces/default/pods'
+  const owner = (name: string): object => ({ apiVersion: 'v1', kind: 'ConfigMap', name, uid: name })
+  await ask('POST', pods, pod('p', { metadata: { ownerReferences: [owner('a')] } }))
+  const { body } = await ask('GET', `${pods}/p`)
+  const written = await ask('PUT', `${pods}/p/status`, { ...body, metadata: { ...body.metadata, ownerReferences: [owner('b')] } })
+  t.match(written, { status: 200, body: { metadata: { ownerReferences: [{ name: 'a' }] } } })
+})
+
 void t.test('scale', async (t) => {
   const { ask } = await startServer(t)
   const deployments = '/apis/apps/v1/namespaces/default/deployments'
@@ -298,6 +316,10 @@ void t.test('scale', async (t) => {
   t.equal(set.body.spec.replicas, 5)
   t.match((await ask('GET', `${deployments}/d`)).body, { spec: { replicas: 5 }, metadata: { generation: 2 } })
   t.equal((await ask('PUT', `${deployments}/d/scale`, { ...scale.body, spec: { replicas: 6 } })).status, 409)
+  // As client-go writes it: k8s\0, then apiVersion and kind, then metadata.name and spec.replicas.
+  const inProtobuf = Buffer.from('6b3873000a170a0e6175746f7363616c696e672f763112055363616c65' + '12090a030a01641202' + '0807', 'hex')
+  const media = { headers: { 'content-type': 'application/vnd.kubernetes.protobuf' } }
+  t.match(await ask('PUT', `${deployments}/d/scale`, inProtobuf, media), { status: 200, body: { kind: 'Scale', spec: { replicas: 7 } } })
   t.equal((await ask('PATCH', `${deployments}/d/scale`, { spec: { replicas: 0 } })).body.spec.replicas ?? 0, 0)
   t.equal((await ask('PATCH', `${deployments}/d/scale`, { spec: { replicas: -1 } })).status, 422)
 })

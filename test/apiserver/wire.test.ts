@@ -5,6 +5,7 @@ import { createServer as createHttp } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { signerOf, signToken } from '../../src/controlplane/apiserver/authentication/jwt.js'
@@ -139,8 +140,13 @@ void t.test('logs, exec and proxies go on to the kubelet', async (t) => {
   await api.ask('POST', '/api/v1/namespaces/default/configmaps', configMap('seen', { text: 'grüße' }))
   await until(async () => messages.some((message) => typeof message === 'string' && JSON.parse(message).object.metadata.name === 'seen'))
   t.match(JSON.parse(String(messages.at(-1))), { type: 'ADDED', object: { data: { text: 'grüße' } } }, 'a watch over WebSocket')
+  const watches = async (): Promise<string | undefined> =>
+    /^apiserver_longrunning_requests\{[^}]*\} (\d+)$/m.exec(String((await api.ask('GET', '/metrics')).body))?.[1]
+  const open = Number(await watches())
+  t.ok(open > 0)
   watcher.close()
   await ended(watcher)
+  await until(async () => Number(await watches()) === open - 1)
 
   const upgrade = async (path: string, identity: KeyPair): Promise<TLSSocket> => {
     const socket = connectTls({
@@ -183,6 +189,8 @@ void t.test('pods and services are reached through the API', async (t) => {
     t,
     createHttp((request, response) => {
       if (request.url === '/page') response.setHeader('content-type', 'text/html').end('<a href="/next">')
+      else if (request.url === '/packed')
+        response.writeHead(200, { 'content-type': 'text/html', 'content-encoding': 'gzip' }).end(gzipSync('<a href="/next">'))
       else if (request.url === '/moved') response.writeHead(302, { location: '/page' }).end()
       else response.end(`${request.method} ${request.url} ${request.headers.authorization ?? 'no token'}`)
     }),
@@ -199,6 +207,9 @@ void t.test('pods and services are reached through the API', async (t) => {
   t.equal((await ask('GET', `${pods}/web:http/proxy/a/b?c=d`)).body, 'GET /a/b?c=d no token')
   t.match(await ask('GET', `${pods}/web/proxy?c=d`), { status: 301, headers: { location: `${pods}/web/proxy/?c=d` } })
   t.equal((await ask('GET', `${pods}/web:http/proxy/page`)).body, `<a href="${pods}/web:http/proxy/next">`)
+  t.equal((await ask('GET', `${pods}/web/proxy/packed`)).body, `<a href="${pods}/web/proxy/next">`)
+  t.match(await ask('HEAD', `${pods}/web/proxy/packed`), { status: 200, body: '' }, 'without a body there is nothing to unpack')
+  t.equal((await ask('GET', `${pods}/missing/proxy`)).status, 404, 'nobody is sent on to what is not there')
   t.match(await ask('GET', `${pods}/web/proxy/moved`), { status: 302, headers: { location: `${pods}/web/proxy/page` } })
   t.equal(
     (await ask('PUT', `${pods}/web:${port}/proxy/`, 'x', { headers: { authorization: 'Bearer secret' } })).body,

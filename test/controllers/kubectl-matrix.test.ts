@@ -1,20 +1,8 @@
 // kubectl's verbs on each kind of workload against hollow nodes, in words and columns.
-import { execFile, execFileSync } from 'node:child_process'
 import t from 'tap'
-import { ServiceAccount } from '../../src/api/index.js'
-import { serveApi } from '../apiserver/tls.js'
-import { startPlane, until } from './plane.js'
+import { kubectlOptions, kubectlPlane } from './kubectl-plane.js'
 
 t.setTimeout(300_000)
-
-function hasKubectl(): boolean {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 
 const template = (app: string) => ({
   metadata: { labels: { app } },
@@ -53,25 +41,8 @@ const workloads = [
 ] as const
 const rolls = new Set(['Deployment', 'StatefulSet', 'DaemonSet'])
 
-t.test('every verb for every workload', { timeout: 300_000, skip: hasKubectl() ? false : 'kubectl is not installed' }, async (t) => {
-  const served = await serveApi(t)
-  const { client } = await startPlane(t, { server: served, hollow: { stopMs: [5, 20] } })
-  await until('service account', () => client.find(ServiceAccount, { namespace: 'default', name: 'default' }))
-  const kubectl = (args: readonly string[], input = ''): Promise<string> =>
-    new Promise((resolve) => {
-      const child = execFile('kubectl', ['--kubeconfig', served.kubeconfig, ...args], { timeout: 60_000 }, (error, stdout, stderr) =>
-        resolve(error ? `${stdout}${stderr}` : `${stdout}`),
-      )
-      child.stdin?.end(input)
-    })
-  const shows = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    let last = ''
-    await until(`kubectl ${args.join(' ')}`, async () => {
-      last = await kubectl(args)
-      return pattern.test(last)
-    }).catch(() => {})
-    t.match(last, pattern, `kubectl ${args.join(' ')}`)
-  }
+t.test('every verb for every workload', kubectlOptions, async (t) => {
+  const { kubectl, shows } = await kubectlPlane(t)
   const says = async (words: string, ...args: string[]): Promise<void> => {
     t.equal(await kubectl(args), `${words}\n`, `kubectl ${args.join(' ')}`)
   }

@@ -1,21 +1,9 @@
 // What people see of every other workload: kubectl's columns, descriptions and rollouts against hollow nodes.
-import { execFile, execFileSync } from 'node:child_process'
 import t from 'tap'
-import { ServiceAccount } from '../../src/api/index.js'
-import { serveApi } from '../apiserver/tls.js'
 import { EXIT_AFTER_MS } from '../hollow/hollow-nodes.js'
-import { startPlane, until } from './plane.js'
+import { kubectlOptions, kubectlPlane } from './kubectl-plane.js'
 
 t.setTimeout(300_000)
-
-function hasKubectl(): boolean {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 
 const pod = (app: string, image = 'x:1') => ({
   metadata: { labels: { app } },
@@ -60,25 +48,8 @@ const objects = [
   },
 ]
 
-t.test('kubectl and the other workloads', { timeout: 300_000, skip: hasKubectl() ? false : 'kubectl is not installed' }, async (t) => {
-  const served = await serveApi(t)
-  const { client } = await startPlane(t, { server: served, hollow: { stopMs: [5, 20] } })
-  await until('service account', () => client.find(ServiceAccount, { namespace: 'default', name: 'default' }))
-  const kubectl = (args: readonly string[], input = ''): Promise<string> =>
-    new Promise((resolve) => {
-      const child = execFile('kubectl', ['--kubeconfig', served.kubeconfig, ...args], { timeout: 60_000 }, (error, stdout, stderr) =>
-        resolve(error ? `${stdout}${stderr}` : `${stdout}`),
-      )
-      child.stdin?.end(input)
-    })
-  const shows = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    let last = ''
-    await until(`kubectl ${args.join(' ')}`, async () => {
-      last = await kubectl(args)
-      return pattern.test(last)
-    }).catch(() => {})
-    t.match(last, pattern, `kubectl ${args.join(' ')}`)
-  }
+t.test('kubectl and the other workloads', kubectlOptions, async (t) => {
+  const { kubectl, shows } = await kubectlPlane(t)
 
   await kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }))
   t.equal(await kubectl(['create', 'cronjob', 'nightly', '--image=x', '--schedule=0 3 * * *']), 'cronjob.batch/nightly created\n')

@@ -1,43 +1,15 @@
 // What people see: kubectl against a running control plane with hollow nodes, in words and columns.
-import { execFile, execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { ServiceAccount } from '../../src/api/index.js'
-import { serveApi } from '../apiserver/tls.js'
-import { startPlane, until } from './plane.js'
+import { kubectlOptions, kubectlPlane } from './kubectl-plane.js'
 
 t.setTimeout(300_000)
 
-function hasKubectl(): boolean {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-t.test('kubectl', { timeout: 300_000, skip: hasKubectl() ? false : 'kubectl is not installed' }, async (t) => {
-  const served = await serveApi(t)
-  const { client } = await startPlane(t, { server: served, hollow: { stopMs: [5, 20] } })
-  await until('service account', () => client.find(ServiceAccount, { namespace: 'default', name: 'default' }))
-  const kubectl = (...args: string[]): Promise<string> =>
-    new Promise((resolve) => {
-      execFile('kubectl', ['--kubeconfig', served.kubeconfig, ...args], { timeout: 60_000 }, (error, stdout, stderr) =>
-        resolve(error ? `${stdout}${stderr}` : `${stdout}`),
-      )
-    })
-  /** Runs until the output is as expected: what is shown may be a moment behind. */
-  const shows = async (pattern: RegExp, ...args: string[]): Promise<void> => {
-    let last = ''
-    await until(`kubectl ${args.join(' ')}`, async () => {
-      last = await kubectl(...args)
-      return pattern.test(last)
-    }).catch(() => {})
-    t.match(last, pattern, `kubectl ${args.join(' ')}`)
-  }
+t.test('kubectl', kubectlOptions, async (t) => {
+  const { kubectl: run, shows } = await kubectlPlane(t)
+  const kubectl = (...args: string[]): Promise<string> => run(args)
 
   await shows(/^NAME +STATUS +ROLES +AGE +VERSION\nnode-1 +Ready +<none> +\S+ +v1\.37\.0\n/, 'get', 'nodes')
   t.equal(await kubectl('create', 'deployment', 'web', '--image=nginx:1', '--replicas=3', '--port=80'), 'deployment.apps/web created\n')

@@ -1,6 +1,7 @@
 // Against Debian's docker-registry on loopback: plain, with TLS, with basic authentication; and with Debian's skopeo and podman as the other side.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
@@ -110,6 +111,20 @@ t.test(
       registries: { caFiles: [ca], env: { DOCKER_CONFIG: docker, PATH: `${bin}:${process.env.PATH}` } },
     })
     t.equal((await helped.pull(name)).image.id, image.id, 'credentials from a helper')
+
+    const machine = openStore(t, join(home, 'six'), { registries: { env: { SSL_CERT_FILE: ca } } })
+    t.equal((await machine.pull(name, { auth })).image.id, image.id, 'an authority that the machine trusts')
+
+    // A mirror that takes connections and says nothing: only dial_timeout ends that.
+    const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
+    await new Promise((resolve) => silent.once('listening', resolve))
+    t.teardown(() => silent.close())
+    const mirrored = join(home, 'mirrored.d')
+    mkdirSync(join(mirrored, host), { recursive: true })
+    const mirror = `[host."https://127.0.0.1:${(silent.address() as AddressInfo).port}"]\ndial_timeout = "100ms"\n`
+    writeFileSync(join(mirrored, host, 'hosts.toml'), `server = "https://${host}"\nca = "${ca}"\n${mirror}`)
+    const patient = openStore(t, join(home, 'seven'), { registries: { hostFolders: [mirrored], timeoutMs: 3_600_000 } })
+    t.equal((await patient.pull(name, { auth })).image.id, image.id, 'the registry is asked when the mirror does not answer')
   },
 )
 

@@ -274,6 +274,16 @@ t.test('OpenAPI: every reference leads somewhere, every operation has its own na
     [],
   )
   t.ok(v2.definitions['com.example.v1.Widget'])
+  const { object } = admit(({ spec }) => {
+    for (const version of spec.versions)
+      version.schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } } as never
+  })
+  const anything = openApiV2(customResources(object as unknown as CustomResourceDefinition), 'v1') as { definitions: JsonObject }
+  t.same(
+    anything.definitions['com.example.v1.Widget'],
+    { type: 'object', 'x-kubernetes-group-version-kind': [{ group: 'example.com', kind: 'Widget', version: 'v1' }] },
+    'v2 says nothing of what may have any field',
+  )
   const ids = Object.values(v2.paths).flatMap((item) =>
     Object.values(item as JsonObject).flatMap((o) => ((o as JsonObject).operationId === undefined ? [] : [(o as JsonObject).operationId])),
   )

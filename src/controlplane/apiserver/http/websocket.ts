@@ -51,6 +51,7 @@ export async function sendOverWebSocket(
       await send(typeof piece === 'string' || protocol !== PROTOCOLS[1] ? piece : Buffer.from(piece).toString('base64'))
     client.close(1000)
   }
+  // A source that breaks off breaks the connection off: a WebSocket has no other way to say it.
   await Promise.race([pump().catch(() => client.terminate()), closed])
   await closed
 }

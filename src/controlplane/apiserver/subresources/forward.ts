@@ -204,19 +204,20 @@ export function createForwarder(connector: Connector) {
     const { info } = context
     const subresource = type.subresourceTypes.find(({ name }) => name === info.subresource)
     if (info.subresource !== 'proxy' && !(subresource?.verbs as readonly string[] | undefined)?.includes(info.verb)) throw noSuchMethod()
-    // A page's relative links work only below a folder.
+    const target = await targetFor(context, services)
     const [path = '', query] = context.request.url.split('?')
+    // A page's relative links work only below a folder.
     if (info.subresource === 'proxy' && info.rawRest === '')
       return { status: 301, headers: { location: `${path}/${query === undefined ? '' : `?${query}`}` }, body: new Uint8Array(0) }
-    const target = await targetFor(context, services)
     if (STREAMING.includes(info.subresource)) throw badRequest('Upgrade request required')
     const response = await connector.request(target, context.request)
     if (info.subresource === 'proxy') {
       const prefix = path.slice(0, path.length - info.rawRest.length)
-      return behindProxy(response, {
+      const { method, headers } = context.request
+      return behindProxy(response, method, {
         prefix,
         scheme: 'https',
-        host: context.request.headers.host ?? '',
+        host: headers.host ?? '',
         target: `${target.host}:${target.port}`,
       })
     }

@@ -66,13 +66,13 @@ t.test('links of a page, and nothing else', async (t) => {
 t.test('answers: redirects, packed pages, other types', async (t) => {
   const body = Buffer.from('<a href="/x">')
   const html = { 'content-type': 'text/html; charset=utf-8' }
-  const moved = behindProxy({ status: 302, headers: { location: '/x' }, body: new Uint8Array(0) }, place)
+  const moved = behindProxy({ status: 302, headers: { location: '/x' }, body: new Uint8Array(0) }, 'GET', place)
   t.equal(moved.headers.location, `${place.prefix}/x`)
-  const packed = behindProxy({ status: 200, headers: { ...html, 'content-encoding': 'gzip' }, body: gzipSync(body) }, place)
+  const packed = behindProxy({ status: 200, headers: { ...html, 'content-encoding': 'gzip' }, body: gzipSync(body) }, 'GET', place)
   t.equal(packed.headers['content-encoding'], undefined)
   t.equal(Buffer.from(await readBody(packed.body)).toString(), `<a href="${place.prefix}/x">`)
-  const broken = behindProxy({ status: 200, headers: { ...html, 'content-encoding': 'gzip' }, body }, place)
+  const broken = behindProxy({ status: 200, headers: { ...html, 'content-encoding': 'gzip' }, body }, 'GET', place)
   await t.rejects(readBody(broken.body))
-  const text = behindProxy({ status: 200, headers: { 'content-type': 'text/plain' }, body }, place)
+  const text = behindProxy({ status: 200, headers: { 'content-type': 'text/plain' }, body }, 'GET', place)
   t.equal(text.body, body)
 })

@@ -135,9 +135,11 @@ export async function* rewriteLinks(body: AsyncIterable<Uint8Array>, place: Prox
 }
 
 /** The answer of a proxied server, with the proxy in its addresses. */
-export function behindProxy(response: HttpResponse, place: ProxyPlace): HttpResponse {
+export function behindProxy(response: HttpResponse, method: string, place: ProxyPlace): HttpResponse {
   const { location, 'content-type': type = '', 'content-encoding': encoding = 'identity', ...headers } = response.headers
   if (location !== undefined) return { ...response, headers: { ...response.headers, location: throughProxy(location, place) } }
+  // Without a body there is nothing to rewrite, nor to unpack.
+  if (method === 'HEAD' || response.status === 204 || response.status === 304) return response
   const inflate = encoding === 'gzip' ? createGunzip : encoding === 'deflate' ? createInflate : undefined
   if (type.split(';')[0]?.trim().toLowerCase() !== 'text/html' || !(encoding === 'identity' || inflate)) return response
   const body = response.body instanceof Uint8Array ? Readable.from([response.body]) : Readable.from(response.body)
