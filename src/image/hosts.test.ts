@@ -93,6 +93,38 @@ t.test('hosts: mirrors, paths, capabilities, certificates', async (t) => {
   t.equal(hostsFor('any.test', { folders: [], plainHttp: true })[0]?.base, 'http://any.test/v2')
 })
 
+t.test('hosts: every word of the file, as containerd reads it', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'knarr-hosts-'))
+  t.teardown(() => rmSync(home, { recursive: true, force: true }))
+  for (const name of ['ca.pem', 'more.pem', 'both.pem', 'own.cert', 'own.key']) writeFileSync(join(home, name), name)
+  const one = (text: string) => parseHosts(text, { domain: 'reg.test', folder: home })[0]
+  const of = (line: string) => one(`[host."https://m.test"]\n${line}\n`)
+  t.same(of('capabilities = []')?.capabilities, ['pull', 'resolve', 'push'], 'no capability is every capability')
+  t.same(of('capabilities = ["pull", "resolve"]')?.capabilities, ['pull', 'resolve'])
+  t.throws(() => of('capabilities = ["pul"]'), { message: 'capabilities: want pull, resolve, push, not "pul"' })
+  t.same(of('ca = "ca.pem"')?.connect, { ca: ['ca.pem'] })
+  t.same(of(`ca = ["ca.pem", "${home}/more.pem"]`)?.connect, { ca: ['ca.pem', 'more.pem'] })
+  t.throws(() => of('ca = "lost.pem"'), { message: `certificate file ${home}/lost.pem is not there` })
+  t.same(of('client = "both.pem"')?.connect, { cert: 'both.pem', key: 'both.pem' })
+  t.same(of('client = ["both.pem"]')?.connect, { cert: 'both.pem', key: 'both.pem' })
+  t.same(of('client = [["own.cert", "own.key"], ["both.pem", ""]]')?.connect, { cert: 'own.cert', key: 'own.key' })
+  t.same(of('client = [["both.pem", ""]]')?.connect, { cert: 'both.pem', key: 'both.pem' })
+  t.same(of('skip_verify = true')?.connect, { skipVerify: true })
+  t.same(of('[host."https://m.test".header]\nX-One = "1"\nX-Two = ["a", "b"]')?.headers, { 'x-one': '1', 'x-two': 'a, b' })
+  t.equal(one('[host."m.test/v2"]\n')?.base, 'https://m.test/v2', 'without a scheme it is TLS')
+  t.equal(one('[host."127.0.0.1:5000"]\n')?.base, 'http://127.0.0.1:5000/v2', 'but on this machine')
+  t.equal(one('[host."localhost:5000/mirror"]\n')?.base, 'http://localhost:5000/mirror/v2')
+  t.throws(() => one('[host."ftp://m.test"]\n'), { message: 'host "ftp://m.test": want an http or https address' })
+  t.throws(() => one('[host."https://a b"]\n'), { message: 'host "https://a b": want an http or https address' })
+  t.same(one('server = "http://own.test/v2"\nskip_verify = true\n'), {
+    base: 'http://own.test/v2',
+    capabilities: ['pull', 'resolve', 'push'],
+    headers: {},
+    connect: { skipVerify: true },
+    mirror: false,
+  })
+})
+
 t.test('hosts: dial_timeout, as Go writes durations', async (t) => {
   const parsed = (value: string) =>
     parseHosts(`[host."https://m.test"]\ndial_timeout = ${value}\n`, { domain: 'reg.test', folder: '/' }).map(

@@ -81,20 +81,36 @@ function durationMs(name: string, value: TomlValue): number {
   return ms
 }
 
+/** None named are all. */
+function capabilitiesOf(value: TomlValue | undefined): readonly Capability[] {
+  const words = asList(value)
+  const unknown = words.find((word) => !ALL.includes(word as Capability))
+  if (unknown !== undefined) throw new Error(`capabilities: want ${ALL.join(', ')}, not ${JSON.stringify(unknown)}`)
+  return words.length === 0 ? ALL : (words as readonly Capability[])
+}
+
+/** Without a scheme it is TLS, but on this machine. */
+function urlOf(text: string): URL {
+  const [, scheme, rest = text] = /^(\w+:\/\/)(.*)$/.exec(text) ?? []
+  const full = scheme ?? (isLoopback(rest.replace(/\/.*/, '')) ? 'http://' : 'https://')
+  const url = URL.canParse(full + rest) ? new URL(full + rest) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) throw new Error(`host "${text}": want an http or https address`)
+  return url
+}
+
 function hostOf(url: string, table: TomlTable, folder: string, mirror: boolean): RegistryHost {
-  const full = new URL(/^https?:\/\//.test(url) ? url : `https://${url}`)
+  const full = urlOf(url)
   const path = full.pathname.replace(/\/+$/, '')
   const suffix = table.override_path === true ? path : path.endsWith('/v2') ? path : `${path}/v2`
   const ca = asList(table.ca)
     .filter((file): file is string => typeof file === 'string')
     .map((file) => readPem(file, folder))
-  const capabilities = asList(table.capabilities).filter((word): word is Capability => ALL.includes(word as Capability))
   const headers: Record<string, string> = {}
   if (isTable(table.header))
     for (const [name, value] of Object.entries(table.header)) headers[name.toLowerCase()] = asList(value).map(String).join(', ')
   return {
     base: `${full.origin}${suffix}`,
-    capabilities: table.capabilities === undefined ? ALL : capabilities,
+    capabilities: capabilitiesOf(table.capabilities),
     headers,
     connect: {
       ...(ca.length > 0 ? { ca } : {}),
@@ -114,7 +130,7 @@ export function parseHosts(text: string, options: { readonly domain: string; rea
     if (!isTable(table)) throw new Error(`host "${url}" is not a table`)
     return hostOf(url, table, options.folder, true)
   })
-  const server = typeof file.server === 'string' ? file.server : defaultServer(options.domain)
+  const server = typeof file.server === 'string' ? file.server : `https://${defaultServer(options.domain)}`
   const own = hostOf(server, file, options.folder, false)
   return mirrors.some(({ base }) => base === own.base) ? mirrors : [...mirrors, own]
 }
@@ -165,9 +181,9 @@ export function hostsFor(domain: string, options: HostsOptions): readonly Regist
         }
       }
       const connect = certificatesIn(folder)
-      if (connect) return [adjust({ ...hostOf(defaultServer(domain), {}, folder, false), connect })]
+      if (connect) return [adjust({ ...hostOf(`https://${defaultServer(domain)}`, {}, folder, false), connect })]
     }
-  const own = adjust(hostOf(defaultServer(domain), {}, '/', false))
+  const own = adjust(hostOf(`https://${defaultServer(domain)}`, {}, '/', false))
   // A registry on this machine is often a plain one: ask without TLS when TLS does not work.
   if (isLoopback(domain) && !options.plainHttp && !options.insecure) return [own, { ...own, base: own.base.replace(/^https:/, 'http:') }]
   return [own]

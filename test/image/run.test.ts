@@ -4,6 +4,7 @@ import { copyFileSync, createReadStream, existsSync, mkdirSync, readdirSync, rea
 import { join } from 'node:path'
 import t from 'tap'
 import { image as command } from '../../src/image/command.js'
+import type { Image, ImageStore } from '../../src/image/index.js'
 import type { CommandIo } from '../../src/lib/index.js'
 import { mount, unmount } from '../../src/sys/index.js'
 import { folder, needs, openStore, startRegistry } from './fixture.js'
@@ -17,6 +18,32 @@ function busyboxRoot(root: string, text: string): string {
   writeFileSync(join(root, 'bin/hello'), `#!/bin/busybox sh\necho ${text}\n`, { mode: 0o755 })
   for (const name of ['proc', 'sys', 'dev', 'etc', 'tmp']) mkdirSync(join(root, name))
   return root
+}
+
+/** Runs a program of the podman family on storage of its own below `home`. */
+const containers =
+  (home: string, program: string, ...options: readonly string[]) =>
+  (...args: readonly string[]): string =>
+    execFileSync(
+      program,
+      ['--root', join(home, program), '--runroot', join(home, `${program}-run`), '--storage-driver', 'vfs', ...options, ...args],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, TMPDIR: home },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+
+/** What `/bin/hello` says in a root made of the image. */
+async function hello(store: ImageStore, image: Image): Promise<string> {
+  const mounts = await store.snapshot.prepare('run', image)
+  for (const each of mounts) mount(each)
+  const root = mounts[0]?.target ?? ''
+  try {
+    return execFileSync('chroot', [root, '/bin/hello'], { encoding: 'utf8' })
+  } finally {
+    unmount(root)
+  }
 }
 
 t.test(
@@ -37,28 +64,7 @@ t.test(
       if (existsSync(join('/sys/fs/cgroup', cgroup)))
         execFileSync('find', [join('/sys/fs/cgroup', cgroup), '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';'])
     })
-    const podman = (...args: readonly string[]): string =>
-      execFileSync(
-        'podman',
-        [
-          '--root',
-          join(home, 'podman'),
-          '--runroot',
-          join(home, 'podman-run'),
-          '--storage-driver',
-          'vfs',
-          '--cgroup-manager',
-          'cgroupfs',
-          '--runtime',
-          'runc',
-          ...args,
-        ],
-        {
-          encoding: 'utf8',
-          env: { ...process.env, TMPDIR: home },
-          stdio: ['ignore', 'pipe', 'pipe'],
-        },
-      )
+    const podman = containers(home, 'podman', '--cgroup-manager', 'cgroupfs', '--runtime', 'runc')
     podman('pull', '--tls-verify=false', '-q', `${host}/ours:v1`)
     t.equal(
       podman(
@@ -81,13 +87,45 @@ t.test(
     const other = openStore(t, join(home, 'other'))
     const { image } = await other.pull(`${host}/theirs:v1`)
     t.same(image.config.config?.Cmd, ['/bin/hello'])
-    const mounts = await other.snapshot.prepare('run', image)
-    for (const each of mounts) mount(each)
-    try {
-      t.equal(execFileSync('chroot', [mounts[0]?.target ?? '', '/bin/hello'], { encoding: 'utf8' }), 'made by knarr\n')
-    } finally {
-      unmount(mounts[0]?.target ?? '')
+    t.equal(await hello(other, image), 'made by knarr\n')
+  },
+)
+
+t.test(
+  'buildah builds on what we pushed and from nothing, and what it pushes runs',
+  { skip: needs('docker-registry', 'buildah', 'busybox') },
+  async (t) => {
+    const home = folder(t)
+    const { host } = await startRegistry(t)
+    const store = openStore(t, join(home, 'store'))
+    const root = busyboxRoot(join(home, 'root'), 'made by knarr')
+    const [ours] = await store.import(root, { name: `${host}/ours:v1`, config: { Cmd: ['/bin/hello'] } })
+    await store.push(`${host}/ours:v1`)
+    const buildah = containers(home, 'buildah')
+    t.teardown(() => buildah('rm', '--all'))
+
+    const script = join(home, 'hello')
+    writeFileSync(script, '#!/bin/busybox sh\necho made by buildah\n', { mode: 0o755 })
+    const built = buildah('from', '--tls-verify=false', `${host}/ours:v1`).trim()
+    buildah('copy', built, script, '/bin/hello')
+    buildah('config', '--env', 'BY=buildah', '--label', 'kind=test', built)
+    for (const format of ['oci', 'docker']) {
+      buildah('commit', '-q', '--format', format, built, `${host}/theirs:${format}`)
+      buildah('push', '-q', '--tls-verify=false', `${host}/theirs:${format}`)
+      const other = openStore(t, join(home, format))
+      const { image } = await other.pull(`${host}/theirs:${format}`)
+      t.match(image.manifest.mediaType, new RegExp(format))
+      t.equal(image.diffIds[0], ours?.diffIds[0], 'our layer is its lowest')
+      t.match(image.config.config, { Cmd: ['/bin/hello'], Env: [/^PATH=/, 'BY=buildah'], Labels: { kind: 'test' } })
+      t.equal(await hello(other, image), 'made by buildah\n')
     }
+
+    const scratch = buildah('from', 'scratch').trim()
+    buildah('copy', scratch, root, '/')
+    buildah('commit', '-q', scratch, `${host}/scratch:v1`)
+    buildah('push', '-q', '--tls-verify=false', `${host}/scratch:v1`)
+    const { image } = await store.pull(`${host}/scratch:v1`)
+    t.equal(await hello(store, image), 'made by knarr\n')
   },
 )
 
@@ -158,6 +196,10 @@ t.test('the command: pull, list, history, tag, export, import, remove, prune', {
   await t.rejects(run('import', join(home, 'root.tar')), { cause: { message: /name/ } })
   await t.rejects(run('import', '--layer-limit', '10000', join(home, 'root.tar'), 'too/large'), {
     cause: { message: /it unpacks to more than the allowed 10000 bytes/ },
+  })
+  await run('push', `${host}/app:v1`)
+  await t.rejects(run('pull', '--root', join(home, 'small'), '--layer-limit', '10000', `${host}/app:v1`), {
+    cause: { cause: { message: /it unpacks to more than the allowed 10000 bytes/ } },
   })
   t.match((await run('ls', '-q')).out, /^(sha256:[0-9a-f]{64}\n){2}$/)
   t.match((await run('rm', 'made/of-a-tar')).out, /^removed docker.io\/made\/of-a-tar:latest\n$/)
