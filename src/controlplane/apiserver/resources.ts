@@ -46,6 +46,8 @@ export interface ResourceServices {
   readonly maxBodyBytes: number
   /** Registers what ends a watch when caches are made anew. */
   readonly onReset: (end: () => void) => () => void
+  /** Where the lengths of a kind's watch events are counted. */
+  readonly watchEvents: (type: ResourceType) => { observe(bytes: number): void }
 }
 
 /** A subresource with a shape of its own, or a resource that is not stored. */
@@ -91,10 +93,11 @@ async function list(context: RequestContext, type: ResourceType, { backend }: Re
   return presentList(context, type, await listEntries(backend, type, context.info), backend.clock)
 }
 
-async function watch(context: RequestContext, type: ResourceType, { backend, onReset }: ResourceServices): Promise<HttpResponse> {
+async function watch(context: RequestContext, type: ResourceType, services: ResourceServices): Promise<HttpResponse> {
+  const { backend, onReset, watchEvents } = services
   const presentation = watchPresentation(context, type, backend.clock)
   const { signal } = context.request
-  const body = await openWatch(backend, type, context.info, presentation, { signal, onReset })
+  const body = await openWatch(backend, type, context.info, presentation, { signal, onReset, sent: watchEvents(type) })
   return { status: 200, headers: { 'content-type': 'application/json' }, body }
 }
 

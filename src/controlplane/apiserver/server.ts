@@ -25,15 +25,20 @@ import { bootstrap, publishAuthentication } from './bootstrap.js'
 import { ANONYMOUS, compose, type Filter, type RequestContext } from './http/context.js'
 import { createDocuments } from './http/documents.js'
 import { answerErrors, errorResponse, toApiError } from './http/errors.js'
-import type { HealthCheck } from './http/health.js'
+import { type HealthCheck, healthMetrics } from './http/health.js'
 import { requestLimits } from './http/limits.js'
-import { createMetrics } from './http/metrics.js'
 import { requestInfo } from './http/request-info.js'
 import { asksForWebSocket, sendOverWebSocket } from './http/websocket.js'
 import { certificateRequestHooks } from './kinds/certificate-requests.js'
 import { customResourceDefinitions } from './kinds/custom-resource-definitions.js'
 import { namespaceHooks } from './kinds/namespaces.js'
 import { publishSelf, serviceHooks } from './kinds/services.js'
+import { accessMetrics } from './metrics/access.js'
+import { type Family, figures, render } from './metrics/families.js'
+import { objectMetrics, watchMetrics } from './metrics/objects.js'
+import { processMetrics } from './metrics/process.js'
+import { requestMetrics } from './metrics/requests.js'
+import { measuredStore } from './metrics/store.js'
 import type { ApiServer, ApiServerOptions } from './options.js'
 import { pooledRandom } from './pooled-random.js'
 import { type Backend, createReader } from './registry/backend.js'
@@ -58,7 +63,11 @@ const HISTORY_MS = 5 * 60_000
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { clock, log } = options
   const random = pooledRandom(options.random)
-  const store = options.encryption?.length ? encryptingStore(options.store, { keys: options.encryption, random }) : options.store
+  const { store: measured, families: storeFamilies } = measuredStore(options.store, clock)
+  const store = options.encryption?.length ? encryptingStore(measured, { keys: options.encryption, random }) : measured
+  const accessCounts = accessMetrics(clock)
+  const watchCounts = watchMetrics()
+  const requestCounts = requestMetrics(clock)
   const abort = new AbortController()
   const watches = new Set<() => void>()
   const endWatches = (): void => {
@@ -76,7 +85,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   ]
   const authenticators: readonly Authenticator[] = [
     ...(options.frontProxy ? [frontProxyAuthenticator(options.frontProxy, clock)] : []),
-    ...(options.clientCa ? [certificateAuthenticator(options.clientCa, clock)] : []),
+    ...(options.clientCa ? [certificateAuthenticator(options.clientCa, clock, accessCounts.certificateExpiry)] : []),
     tokens.authenticator,
     ...otherTokens,
   ]
@@ -102,7 +111,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     certificateSubjectRestriction,
     escalationCheck(rbac, authorizer),
   ]
-  const admission = admissionChain(plugins)
+  const admission = admissionChain(plugins.map(accessCounts.admission))
 
   const ranges = { cidr: options.serviceCidr ?? '10.96.0.0/16', nodePorts: options.nodePorts ?? { first: 30000, last: 32767 } }
   const hooks = new Map<string, KindHooks>([
@@ -122,6 +131,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
       watches.add(end)
       return () => watches.delete(end)
     },
+    watchEvents: watchCounts.events,
   }
 
   const connector = createConnector(options.kubelet)
@@ -156,24 +166,31 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
       },
     },
   ]
-  const metrics = createMetrics(clock)
-  metrics.gauge('apiserver_storage_size_bytes', 'Size of the store.', async () => [
-    { labels: { storage_cluster_id: 'knarr' }, value: await store.size() },
-  ])
-  metrics.gauge('etcd_revision', 'Revision of the store.', async () => [{ labels: {}, value: await store.revision() }])
-  metrics.gauge('apiserver_longrunning_requests', 'Watches that are open.', () => [{ labels: { verb: 'WATCH' }, value: watches.size }])
-  const documents = createDocuments({ clock, types, tokens, checks, metrics })
+  const families: readonly Family[] = [
+    ...requestCounts.families,
+    ...watchCounts.families,
+    ...accessCounts.families,
+    ...storeFamilies,
+    ...objectMetrics(types.all, feed, measured),
+    figures('apiserver_storage_size_bytes', 'gauge', 'Size of the store.', async () => [
+      { labels: { storage_cluster_id: 'knarr' }, value: await store.size() },
+    ]),
+    figures('etcd_revision', 'gauge', 'Revision of the store.', async () => [{ labels: {}, value: await store.revision() }]),
+    healthMetrics(checks),
+    ...processMetrics(clock),
+  ]
+  const documents = createDocuments({ clock, types, tokens, checks, metrics: () => render(families) })
 
   const dispatch = (context: RequestContext) => (context.info.isResource ? handleResource(context, services, special) : documents(context))
   const before: readonly Filter[] = [
     answerErrors(log),
-    metrics.filter,
+    requestCounts.filter,
     requestLimits({ reading: options.maxReading ?? 400, writing: options.maxWriting ?? 200 }),
-    authentication(authenticators),
+    accessCounts.authentication(authentication(authenticators)),
     impersonation(authorizer),
     // audit: here, where the user is known and nothing is done yet
     // priority and fairness: here, in front of the work
-    authorization(authorizer),
+    accessCounts.authorization(authorization(authorizer)),
   ]
   const chain = compose([...before, dispatch])
 

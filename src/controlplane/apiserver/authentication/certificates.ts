@@ -25,8 +25,8 @@ interface Known {
   readonly until: number
 }
 
-/** `bundle`: PEM of the authorities that vouch for users. */
-export function certificateAuthenticator(bundle: string, clock: Clock): Authenticator {
+/** `bundle`: PEM of the authorities that vouch for users. `shown` is told the seconds that a certificate which is accepted has left. */
+export function certificateAuthenticator(bundle: string, clock: Clock, shown: (seconds: number) => void = () => {}): Authenticator {
   const authorities = splitPem(bundle)
   // A connection shows the same bytes with each request.
   const known = new WeakMap<Uint8Array, Known>()
@@ -35,7 +35,10 @@ export function certificateAuthenticator(bundle: string, clock: Clock): Authenti
     if (!der) return undefined
     const now = clock.now()
     const hit = known.get(der)
-    if (hit && now >= hit.from && now <= hit.until) return hit.user
+    if (hit && now >= hit.from && now <= hit.until) {
+      shown((hit.until - now) / 1000)
+      return hit.user
+    }
     let certificate: X509Certificate
     try {
       certificate = new X509Certificate(der)
@@ -53,7 +56,9 @@ export function certificateAuthenticator(bundle: string, clock: Clock): Authenti
       groups: asList(subject.O),
       extra: { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${id}`] },
     }
-    known.set(der, { user, from: Date.parse(certificate.validFrom), until: Date.parse(certificate.validTo) })
+    const until = Date.parse(certificate.validTo)
+    known.set(der, { user, from: Date.parse(certificate.validFrom), until })
+    shown((until - now) / 1000)
     return user
   }
 }

@@ -9,7 +9,6 @@ import { noSuchMethod, noSuchResource } from '../resources.js'
 import { VERSION } from '../version.js'
 import type { RequestContext } from './context.js'
 import { type HealthCheck, health } from './health.js'
-import type { Metrics } from './metrics.js'
 import { notAcceptable, parseAccept } from './negotiate.js'
 import { answer, jsonBytes } from './respond.js'
 
@@ -18,7 +17,7 @@ interface DocumentServices {
   readonly types: TypeRegistry
   readonly tokens: ServiceAccountTokens
   readonly checks: readonly HealthCheck[]
-  readonly metrics: Metrics
+  readonly metrics: () => Promise<string>
 }
 
 interface Document {
@@ -173,7 +172,7 @@ export function createDocuments({
       case '/version':
         return answer(200, jsonBytes(VERSION))
       case '/metrics':
-        return metrics.render()
+        return answer(200, Buffer.from(await metrics()), { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
       case '/openapi/v2':
         if (takesJson(request.headers.accept)) return cached(context, v2())
         if (!request.headers.accept?.includes('proto-openapi')) throw notAcceptable()

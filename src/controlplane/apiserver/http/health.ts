@@ -1,5 +1,6 @@
 // `/healthz`, `/livez`, `/readyz`: named checks, one by one and all together.
 import type { HttpResponse } from '../../../lib/index.js'
+import { type Family, figures } from '../metrics/families.js'
 import type { RequestInfo } from './request-info.js'
 import { text } from './respond.js'
 
@@ -33,3 +34,20 @@ export async function health(info: RequestInfo, checks: readonly HealthCheck[]):
   if (failed) return text(500, `${lines.join('\n')}\n${endpoint} check failed\n`)
   return info.query.get('verbose') !== null ? text(200, `${lines.join('\n')}\n${endpoint} check passed\n`) : text(200, 'ok')
 }
+
+/** 1 for each check that is well now. */
+export const healthMetrics = (checks: readonly HealthCheck[]): Family =>
+  figures('kubernetes_healthcheck', 'gauge', 'Whether a health check passes: 1 when it does.', async () => {
+    const results = await Promise.all(
+      checks.map(async ({ name, of, check }) => {
+        const value = await Promise.resolve()
+          .then(check)
+          .then(
+            () => 1,
+            () => 0,
+          )
+        return of.map((type) => ({ labels: { name, type }, value }))
+      }),
+    )
+    return results.flat()
+  })

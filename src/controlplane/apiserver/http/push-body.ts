@@ -16,11 +16,16 @@ export class PushBody implements AsyncIterable<Uint8Array> {
   #sink: Sink | undefined
   #ended: { error: Error | undefined } | undefined
   #wake: (() => void) | undefined
-  #onClose: (() => void) | undefined
+  #onEnd: (() => void)[]
 
-  /** `onClose` runs once, when the receiver goes or the source ends. */
-  constructor(onClose: () => void) {
-    this.#onClose = onClose
+  /** `onEnd` runs once, when the receiver goes or the source ends. */
+  constructor(onEnd: () => void) {
+    this.#onEnd = [onEnd]
+  }
+
+  whenEnded(run: () => void): void {
+    if (this.#ended) run()
+    else this.#onEnd.push(run)
   }
 
   push(chunk: Uint8Array): void {
@@ -38,8 +43,7 @@ export class PushBody implements AsyncIterable<Uint8Array> {
   end(error?: Error): void {
     if (this.#ended) return
     this.#ended = { error }
-    this.#onClose?.()
-    this.#onClose = undefined
+    for (const run of this.#onEnd.splice(0)) run()
     this.#sink?.end(error)
     this.#wake?.()
   }

@@ -11,6 +11,8 @@ export interface Feed {
   cache(storagePrefix: string): Promise<ResourceCache>
   /** The cache, with everything in it that was acknowledged before this call. */
   fresh(storagePrefix: string): Promise<ResourceCache>
+  /** The cache, if it is there already. */
+  loaded(storagePrefix: string): ResourceCache | undefined
   close(): Promise<void>
 }
 
@@ -125,6 +127,10 @@ export async function createFeed({
 
   return {
     cache,
+    loaded(storagePrefix) {
+      const slot = slots.get(storagePrefix)
+      return slot?.pending ? undefined : slot?.cache
+    },
     async fresh(storagePrefix) {
       const revision = await store.revision()
       const found = await cache(storagePrefix)

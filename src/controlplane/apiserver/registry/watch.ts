@@ -95,7 +95,12 @@ export async function openWatch(
   type: ResourceType,
   info: RequestInfo,
   presentation: Presentation,
-  options: { readonly signal?: AbortSignal | undefined; readonly onReset: (end: () => void) => () => void },
+  options: {
+    readonly signal?: AbortSignal | undefined
+    readonly onReset: (end: () => void) => () => void
+    /** Told the length of each event that is sent. */
+    readonly sent: { observe(bytes: number): void }
+  },
 ): Promise<PushBody> {
   const { clock, feed } = backend
   const selection = selectionOf(type, info)
@@ -112,10 +117,14 @@ export async function openWatch(
   const body = new PushBody(() => {
     for (const cleanup of cleanups.splice(0)) cleanup()
   })
+  const push = (bytes: Uint8Array): void => {
+    body.push(bytes)
+    options.sent.observe(bytes.length)
+  }
   const send = (events: readonly CacheEvent[]): void => {
     for (const event of events) {
       const kind = eventFor(event, selection)
-      if (kind) body.push(encodeEvent(event, kind, presentation))
+      if (kind) push(encodeEvent(event, kind, presentation))
     }
   }
   const bookmark = (at: number, end = false): void => body.push(frame('BOOKMARK', presentation.bookmark(at, end)))
@@ -132,7 +141,7 @@ export async function openWatch(
     const from = cache.revision
     if (query.initialEvents || revision === undefined || revision === 0) {
       for (const entry of cache.slice(selection.prefix)) {
-        if (selection.everything || selection.matches(entry)) body.push(frame('ADDED', presentation.render(entry)))
+        if (selection.everything || selection.matches(entry)) push(frame('ADDED', presentation.render(entry)))
       }
       if (query.initialEvents && query.bookmarks) bookmark(from, true)
     } else send(cache.since(revision) ?? (await replay(backend, cache, revision)).filter((event) => event.revision <= from))
