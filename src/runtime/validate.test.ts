@@ -10,6 +10,20 @@ t.test('what we write ourselves is right', async (t) => {
   t.same(validateSpec({ ...valid, futureField: { any: 'thing' } }), [], 'unknown fields are ignored')
 })
 
+t.test('names of fields count in any letters, those of maps as they are', async (t) => {
+  const text = JSON.stringify({ ...valid, annotations: { Type: 'a', type: 'b' } }).replace('"hostname"', '"hostName"')
+  const read = JSON.parse(text.replace('"noNewPrivileges"', '"nonewprivileges"')) as typeof valid
+  t.same(validateSpec(read), [])
+  t.equal(read.hostname, valid.hostname)
+  t.equal(read.process?.noNewPrivileges, true)
+  t.same(read.annotations, { Type: 'a', type: 'b' })
+  const limits = { hugepageLimits: [{ pagesize: 2, limit: 0 }] }
+  t.equal(
+    problemText(validateSpec({ ...valid, linux: { ...valid.linux, resources: limits } })),
+    'linux.resources.hugepageLimits[0].pageSize: want a string',
+  )
+})
+
 t.test('each mistake names its path and what was expected', async (t) => {
   const { process, linux } = valid
   const cases: readonly (readonly [unknown, string | RegExp])[] = [

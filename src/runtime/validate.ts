@@ -1,4 +1,4 @@
-// Checks a config.json before anything is made. Each problem names the JSON path and what was expected there. Pure.
+// Checks a config.json before anything is made. Each problem names the JSON path and what was expected there.
 import { RLIMITS, SECCOMP_ARCHITECTURES, seccompActions, seccompFlags, seccompOperators } from '../sys/index.js'
 import { isSchedulerFlag, isSchedulerPolicy, memoryPolicyFlags, memoryPolicyModes } from './plan/process.js'
 import { HOOK_KINDS, type MemoryPolicy, NAMESPACE_TYPES, type Seccomp, type Spec } from './spec.js'
@@ -47,23 +47,32 @@ const map =
     for (const [key, element] of Object.entries(value)) item(element, `${path}[${JSON.stringify(key)}]`, problems)
   }
 
-/** Known fields are checked, unknown ones ignored: the specification asks for both. Names that end in `!` must be there. */
-const object =
-  (fields: Readonly<Record<string, Check>>, more?: Check): Check =>
-  (value, path, problems) => {
+/**
+ * Known fields are checked, unknown ones ignored: the specification asks for both. Names that end in `!` must be there.
+ * A name in other letters (`pagesize`) is set right in the value: programs that read it with Go take them, so there are files that have them.
+ */
+const object = (fields: Readonly<Record<string, Check>>, more?: Check): Check => {
+  const checks = Object.entries(fields).map(([key, check]) => ({ name: key.replace(/!$/, ''), required: key.endsWith('!'), check }))
+  const names = new Map(checks.map(({ name }) => [name.toLowerCase(), name]))
+  return (value, path, problems) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(problems, path, 'an object')
     const before = problems.length
-    for (const [key, check] of Object.entries(fields)) {
-      const name = key.replace(/!$/, '')
-      const field = (value as Record<string, unknown>)[name]
+    const given = value as Record<string, unknown>
+    for (const key of Object.keys(given)) {
+      const name = names.get(key.toLowerCase())
+      if (name !== undefined && !Object.hasOwn(given, name)) given[name] = given[key]
+    }
+    for (const { name, required, check } of checks) {
+      const field = given[name]
       const at = path === '' ? name : `${path}.${name}`
       if (field === undefined || field === null) {
-        if (key.endsWith('!')) fail(problems, at, 'a value: it is required')
+        if (required) fail(problems, at, 'a value: it is required')
       } else check(field, at, problems)
     }
     // What is said of fields together needs them to have the right types.
     if (problems.length === before) more?.(value, path, problems)
   }
+}
 
 /** Names that this kernel does not have are left out with a warning, as the specification asks. */
 const capabilities = list(string)

@@ -116,8 +116,20 @@ export const deployment: Chapter = async (t, { kube, apply, kubectlWith, machine
   await rolled()
 
   // Recreate: no new pod before the last old one has gone.
+  const columns = 'custom-columns=:type,:object.spec.containers[0].env[0].value'
+  const watching = `KUBECONFIG=/etc/knarr/admin.conf exec kubectl get pods -l app=web --watch --output-watch-events --no-headers -o '${columns}' >/mnt/recreated`
+  const watch = one.spawn(['sh', '-c', watching])
+  const seen = async (): Promise<string[]> => lines(await one.must(['cat', '/mnt/recreated'])).map((line) => line.replace(/ +/, ' '))
+  const are = async (line: string): Promise<boolean> => (await seen()).filter((each) => each === line).length === 5
+  await until('the watch is open', () => are('ADDED v1'))
   await apply(web(5, 'v3', 'Recreate'))
   await rolled()
+  await until('the watch has seen them', () => are('ADDED v3'))
+  watch.kill()
+  await one.exec(['pkill', '-f', 'get pods -l app=web --watch'])
+  const order = await seen()
+  t.ok(order.lastIndexOf('DELETED v1') < order.indexOf('ADDED v3'), order.join(', '))
+  t.equal(order.filter((line) => line === 'DELETED v1').length, 5)
   await apply(web(5, 'v1'))
   await rolled()
   t.match(await kube('get', 'deploy', 'web', '-o', 'jsonpath={.spec.strategy.type}'), /RollingUpdate/)
