@@ -114,6 +114,7 @@ async function runOci(argv: readonly string[], io: CommandIo): Promise<number> {
   )
   // Waiting for the kernel alone does not keep Node alive.
   const alive = setInterval(() => {}, 1 << 30)
+  session.note('debug', `${name} ${args.join(' ')}`)
   try {
     return await command.run(session, rest)
   } catch (error) {

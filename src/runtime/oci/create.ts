@@ -45,6 +45,7 @@ async function make(session: Session, { id, flags, ownTerminal }: MakeOptions): 
     reap(created.launched.pid)
     closeSync(created.launched.pidfd)
     session.containers.files.noteFirst(id, created.firstPid)
+    session.note('debug', `container ${id}: process ${created.firstPid} in cgroup ${created.state.cgroupPath}`)
     sendPidfd(flags['pidfd-socket'], created.firstPid)
     writePidFile(flags['pid-file'], created.firstPid)
     return created
