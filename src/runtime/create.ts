@@ -35,7 +35,7 @@ import {
   wholeTrees,
 } from './gather.js'
 import { hasHooks, runHooks } from './hooks.js'
-import { idmappedMounts, userNamespaceWith } from './idmap.js'
+import { idmappedMounts, userNamespaceOf } from './idmap.js'
 import { checkLabels, mountLabelOf } from './labels.js'
 import { hasNetDevices, moveNetDevices } from './net-devices.js'
 import { containerProgram } from './plan/container.js'
@@ -258,8 +258,8 @@ function launchContainer({ options, context, elf, terminal, spec }: LaunchContai
     toClose.push(report)
     elf.setWord('given-report', report)
     const keep = [...Array.from({ length: context.preserveFds }, (_, i) => 3 + i), report]
-    for (const [index, { uids, gids }] of idmappedMounts(spec)) {
-      const fd = userNamespaceWith(uids, gids)
+    for (const [index, maps] of idmappedMounts(spec)) {
+      const fd = userNamespaceOf(maps)
       toClose.push(fd)
       keep.push(fd)
       elf.setWord(`idmap-${index}`, fd)

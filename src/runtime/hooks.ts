@@ -19,7 +19,7 @@ import { environmentOf } from './environment.js'
 import { filterOf } from './filters.js'
 import { namespaceFlags } from './plan/container.js'
 import { REPORT } from './plan/facts.js'
-import { cleanSignals, loadFilter } from './plan/process.js'
+import { CLOSE_RANGE_CLOEXEC, cleanSignals, loadFilter } from './plan/process.js'
 import { namesIn, ReportReader } from './report.js'
 import type { Hook, HookKind, OciState, Spec } from './spec.js'
 import { RuntimeError } from './types.js'
@@ -100,8 +100,7 @@ function insideProgram(hook: Hook, kind: HookKind, { spec, rootfs, state }: Hook
   const flags = (spec.linux?.namespaces ?? []).reduce((bits, { type }) => bits | namespaceFlags[type], 0)
   w.block('launcher')
   cleanSignals(w)
-  w.step('close the report at exec', 'fcntl', [value('given-report'), 2, 1])
-  w.step('close the container at exec', 'fcntl', [value('given-pidfd'), 2, 1])
+  w.step('close the rest at exec', 'close_range', [3, 0xffffffff, CLOSE_RANGE_CLOEXEC])
   if (flags) w.step('enter the namespaces', 'setns', [value('given-pidfd'), flags])
   // A pid namespace is for those who are born into it: the hook is another process, and a child of whoever launched this one.
   w.region('clone-args', [CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])

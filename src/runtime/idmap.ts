@@ -21,8 +21,7 @@ function holder(): program.Program {
   return w.program('holder')
 }
 
-/** A new descriptor; the caller closes it. */
-export function userNamespaceWith(uids: readonly IdMapping[], gids: readonly IdMapping[]): number {
+function userNamespaceWith(uids: readonly IdMapping[], gids: readonly IdMapping[]): number {
   const elf = elfProgram(holder(), thisArchitecture)
   const report = { ...pipe() }
   const hold = pipe()
@@ -50,17 +49,22 @@ export function userNamespaceWith(uids: readonly IdMapping[], gids: readonly IdM
   }
 }
 
+/** Where an idmapped mount has its maps from: its own, those of the container, or those of the namespace that the container joins. */
+type IdMaps = { readonly uids: readonly IdMapping[]; readonly gids: readonly IdMapping[] } | { readonly path: string }
+
+/** A new descriptor; the caller closes it. */
+export const userNamespaceOf = (maps: IdMaps): number =>
+  'path' in maps ? openSync(maps.path, 'r') : userNamespaceWith(maps.uids, maps.gids)
+
 /** By index in `spec.mounts`: the maps of those that are idmapped. */
-export function idmappedMounts(
-  spec: Spec,
-): ReadonlyMap<number, { readonly uids: readonly IdMapping[]; readonly gids: readonly IdMapping[] }> {
-  const found = new Map<number, { uids: readonly IdMapping[]; gids: readonly IdMapping[] }>()
+export function idmappedMounts(spec: Spec): ReadonlyMap<number, IdMaps> {
+  const { uidMappings = [], gidMappings = [], namespaces = [] } = spec.linux ?? {}
+  const path = namespaces.find(({ type }) => type === 'user')?.path
+  const found = new Map<number, IdMaps>()
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
     if (!isIdmapped(mount)) continue
-    found.set(index, {
-      uids: mount.uidMappings ?? spec.linux?.uidMappings ?? [],
-      gids: mount.gidMappings ?? spec.linux?.gidMappings ?? [],
-    })
+    const joined = path && !mount.uidMappings?.length && uidMappings.length === 0
+    found.set(index, joined ? { path } : { uids: mount.uidMappings ?? uidMappings, gids: mount.gidMappings ?? gidMappings })
   }
   return found
 }

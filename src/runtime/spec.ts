@@ -34,7 +34,7 @@ export interface Process {
   readonly oomScoreAdj?: number
   readonly scheduler?: Scheduler
   readonly selinuxLabel?: string
-  readonly ioPriority?: { readonly class: 'IOPRIO_CLASS_RT' | 'IOPRIO_CLASS_BE' | 'IOPRIO_CLASS_IDLE'; readonly priority: number }
+  readonly ioPriority?: { readonly class: 'IOPRIO_CLASS_RT' | 'IOPRIO_CLASS_BE' | 'IOPRIO_CLASS_IDLE'; readonly priority?: number }
   readonly execCPUAffinity?: { readonly initial?: string; readonly final?: string }
 }
 

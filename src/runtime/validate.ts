@@ -122,7 +122,7 @@ const process = object({
   }),
   ioPriority: object({
     'class!': oneOf(['IOPRIO_CLASS_RT', 'IOPRIO_CLASS_BE', 'IOPRIO_CLASS_IDLE']),
-    'priority!': is('an integer from 0 to 7', (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 7),
+    priority: is('an integer from 0 to 7', (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 7),
   }),
   execCPUAffinity: object({ initial: cpuList, final: cpuList }),
 })

@@ -1,7 +1,7 @@
 // `knarr oci` as its callers use it: by hand, beneath podman, beneath containerd's ctr. Needs root.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import Module from 'node:module'
 import { join } from 'node:path'
 import { Script } from 'node:vm'
@@ -90,6 +90,13 @@ t.test('what goes wrong on the way, and what is only said', { skip }, async (t) 
   write(s.spec(['sh', '-c', 'read x'], { spec: { hooks: { poststart: [{ path: '/bin/false' }] } } }))
   t.match(run('run', '-b', s.bundle, 'a'), { code: 1, err: /error running poststart hook #0: / })
   t.match(run('state', 'a'), { code: 1 }, 'it was ended and removed')
+  // The fourth is the folder that ls reads; what the caller has open beside its standard streams is not for hooks.
+  write(s.spec(['true'], { spec: { hooks: { startContainer: [{ path: '/bin/sh', args: ['sh', '-c', 'ls /proc/self/fd >&2'] }] } } }))
+  const hooked = spawnSync(binary, ['--root', join(s.folder, 'oci'), 'run', '-b', s.bundle, 'a'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe', 'inherit', openSync('/dev/null', 'r')],
+  })
+  t.match(hooked, { status: 0, stderr: '0\n1\n2\n3\n' })
   write(s.spec(['true'], { process: { selinuxLabel: 'system_u:system_r:container_t:s0' } }))
   if (!existsSync('/sys/fs/selinux/enforce'))
     t.match(run('run', '-b', s.bundle, 'a'), { code: 1, err: /selinuxLabel: SELinux is disabled or not supported/ })

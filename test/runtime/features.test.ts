@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { MountSpec } from '../../src/runtime/index.js'
+import type { MountSpec, Spec } from '../../src/runtime/index.js'
 import { leftovers, scene, skip } from './scene.js'
 
 const proc: MountSpec = { destination: '/proc', type: 'proc', source: 'proc' }
@@ -146,6 +146,19 @@ t.test('idmapped mounts: files of one owner seen as those of another', { skip },
   ]
   const { output } = await s.run(s.spec(['sh', '-c', 'stat -c %u:%g /plain/file /mapped/file'], { spec: { mounts } }))
   t.equal(output, '0:0\n300000:300000\n')
+
+  // Without maps of its own a mount has those of the container, also when the container joins the namespace of another.
+  const own = (path?: string): Partial<NonNullable<Spec['linux']>> => ({
+    namespaces: [...(s.spec([]).linux?.namespaces ?? []), { type: 'user', ...(path ? { path } : {}) }],
+    ...(path ? {} : { uidMappings: maps, gidMappings: maps }),
+  })
+  const implied: MountSpec[] = [proc, { destination: '/mapped', type: 'bind', source: data, options: ['bind', 'idmap'] }]
+  const show = ['stat', '-c', '%u:%g', '/mapped/file']
+  const holder = await s.runtime.create({ id: 'holder', bundle: s.bundle, spec: s.spec(['sleep', '1000'], { linux: own() }) })
+  await s.runtime.start('holder')
+  const joins = own(`/proc/${holder.pid}/ns/user`)
+  for (const linux of [own(), joins]) t.equal((await s.run(s.spec(show, { spec: { mounts: implied }, linux }))).output, '0:0\n')
+  await s.runtime.delete('holder', { force: true })
   t.same(await leftovers(s), [])
 })
 

@@ -29,7 +29,7 @@ const PR_CAP_AMBIENT = 47
 const PR_CAP_AMBIENT_RAISE = 2
 const PR_CAP_AMBIENT_CLEAR_ALL = 4
 const SECCOMP_SET_MODE_FILTER = 1
-const CLOSE_RANGE_CLOEXEC = 4
+export const CLOSE_RANGE_CLOEXEC = 4
 const SIGPIPE = 13
 const SIGXFSZ = 25
 const SIG_IGN = 1
@@ -175,7 +175,7 @@ export function schedulingSteps(w: ProgramWriter, process: Process): void {
     attributes.writeBigUInt64LE(BigInt(scheduler.period ?? 0), 40)
     w.step(`scheduler ${scheduler.policy}`, 'sched_setattr', [0, bytes(attributes), 0])
   }
-  if (ioPriority) w.step('I/O priority', 'ioprio_set', [1, 0, (ioClasses[ioPriority.class] << 13) | ioPriority.priority])
+  if (ioPriority) w.step('I/O priority', 'ioprio_set', [1, 0, (ioClasses[ioPriority.class] << 13) | (ioPriority.priority ?? 0)])
 }
 
 /** Descriptors below `first` are those of the program itself: `report` takes records, from `go` comes a byte. */
