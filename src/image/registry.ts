@@ -34,7 +34,8 @@ export class RegistryFailure extends Error {
 }
 
 const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504])
-const RETRY_CODES = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'ECONNREFUSED', 'EAI_AGAIN', 'ERR_STREAM_PREMATURE_CLOSE'])
+/** Not EAI_AGAIN: the resolver has tried for some seconds by itself. */
+const RETRY_CODES = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'ECONNREFUSED', 'ERR_STREAM_PREMATURE_CLOSE'])
 const SCHEME_CODES = new Set(['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ECONNREFUSED', 'ECONNRESET'])
 
 const statusWords: Readonly<Record<number, string>> = {
@@ -51,6 +52,14 @@ const statusWords: Readonly<Record<number, string>> = {
   504: 'gateway timeout',
 }
 
+const codeWords: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'no name server tells its address',
+  UND_ERR_SOCKET: 'the connection broke off',
+  ECONNRESET: 'the connection broke off',
+}
+
 /** The failure behind an error of the transport. */
 export function networkFailure(host: string, error: unknown): Error {
   if (error instanceof RegistryFailure || error instanceof AccessRefused) return error
@@ -58,14 +67,7 @@ export function networkFailure(host: string, error: unknown): Error {
   if ((error as Error).name === 'AbortError' || code === 'ABORT_ERR' || code === 'UND_ERR_ABORTED') return error as Error
   if (['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'].includes(code))
     return new RegistryFailure(`the registry at ${host} does not answer`)
-  const words =
-    code === 'ECONNREFUSED'
-      ? 'connection refused'
-      : code === 'ENOTFOUND'
-        ? 'no such host'
-        : code === 'UND_ERR_SOCKET' || code === 'ECONNRESET'
-          ? 'the connection broke off'
-          : message
+  const words = codeWords[code] ?? message
   return new RegistryFailure(`the registry at ${host}: ${words}`, { retry: RETRY_CODES.has(code), wrongScheme: SCHEME_CODES.has(code) })
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import type { ImageStore } from '../../src/image/index.js'
+import { networkFailure } from '../../src/image/registry.js'
 import { explain } from '../../src/lib/index.js'
 import { fakeImage, fakeRegistry, json, type Served, sha } from './fake-registry.js'
 import { folder, isRoot, makeTar, openStore } from './fixture.js'
@@ -195,6 +196,21 @@ t.test('refusals by status', { skip, timeout: 300_000 }, async (t) => {
     }
   const gone = openStore(t, join(home, 'gone'), { registries: { plainHttp: true, retry: quick } })
   await t.rejects(gone.pull('127.0.0.1:1/app:v1'), { cause: { message: /127.0.0.1:1: connection refused/ } })
+})
+
+t.test('what the network says, in words, and whether to try again', async (t) => {
+  for (const [code, words, retry] of [
+    ['ECONNREFUSED', 'connection refused', true],
+    ['ECONNRESET', 'the connection broke off', true],
+    ['ENOTFOUND', 'no such host', false],
+    // The resolver has tried for seconds already.
+    ['EAI_AGAIN', 'no name server tells its address', false],
+    ['EOTHER', 'as it was said', false],
+  ] as const)
+    t.match(networkFailure('reg.test', Object.assign(new Error('as it was said'), { code })), {
+      message: `the registry at reg.test: ${words}`,
+      retry,
+    })
 })
 
 t.test('a registry that hangs, before its answer and within it', { skip, timeout: 300_000 }, async (t) => {
@@ -402,7 +418,11 @@ t.test('through a proxy of the environment', { skip, timeout: 300_000 }, async (
   })
   await store.pull('far.test:5000/app:v1')
   t.ok(asked.every((name) => name === 'far.test:5000') && asked.length > 0, 'a name that only the proxy knows')
-  await t.rejects(store.pull('other.test:5000/app:v1'), { cause: { message: /no such host|EAI_AGAIN/ } }, 'NO_PROXY is heeded')
+  await t.rejects(
+    store.pull('other.test:5000/app:v1'),
+    { cause: { message: /no such host|no name server tells its address/ } },
+    'NO_PROXY is heeded',
+  )
 })
 
 t.test('a broken layer ends the others, and the blobs of one pull serve the next', { skip, timeout: 300_000 }, async (t) => {
