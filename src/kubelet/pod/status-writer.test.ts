@@ -46,3 +46,37 @@ t.test('many pods at once: a few writes at a time, each of the newest', async (t
     )
   t.ok(written.length <= names.length + 8, `what waited is written once: ${written.length}`)
 })
+
+/** Answers each request with the next of `answers`, `[status, object]`; says which methods were asked. */
+function scripted(...answers: readonly (readonly [number, unknown])[]) {
+  const asked: string[] = []
+  const client = createClient(async ({ method = 'GET' }: HttpRequest) => {
+    const [status, object] = answers[asked.push(method) - 1] ?? [500, {}]
+    return { status, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(object)) }
+  })
+  const writer = statusWriter({ client, clock: systemClock, log: silentLog, signal: new AbortController().signal })
+  return { asked, writer }
+}
+
+const failure = (code: number, reason: string) =>
+  [code, { apiVersion: 'v1', kind: 'Status', status: 'Failure', code, reason, message: reason }] as const
+
+t.test('a conflict is asked about: only of another pod it is the last word', async (t) => {
+  // Timers of the clock do not keep a process alive.
+  const alive = setInterval(() => {}, 1 << 30)
+  t.teardown(() => clearInterval(alive))
+  const lost = scripted(failure(409, 'Conflict'), [200, pod('a')], [200, pod('a')])
+  lost.writer.set(pod('a'), { phase: 'Running' })
+  await lost.writer.flush('a')
+  t.same(lost.asked, ['PATCH', 'GET', 'PATCH'], 'the pod is still there: its status is written')
+
+  const other = scripted(failure(409, 'Conflict'), [200, { ...pod('a'), metadata: { ...pod('a').metadata, uid: 'b' } }])
+  other.writer.set(pod('a'), { phase: 'Running' })
+  await other.writer.flush('a')
+  t.same(other.asked, ['PATCH', 'GET'], 'another pod has the name')
+
+  const gone = scripted(failure(404, 'NotFound'))
+  gone.writer.set(pod('a'), { phase: 'Running' })
+  await gone.writer.flush('a')
+  t.same(gone.asked, ['PATCH'])
+})

@@ -76,6 +76,17 @@ export function statusWriter({
   const entries = new Map<string, Entry>()
   const slots = limiter(AT_ONCE)
 
+  /** The pod is gone, or another one has its name. A server that lost too many races says Conflict too, and may be asked again. */
+  async function isGone({ metadata }: Pod, error: unknown): Promise<boolean> {
+    if (isStatus(error, 'NotFound')) return true
+    if (!isStatus(error, 'Conflict')) return false
+    const { name, namespace, uid } = metadata
+    return client.get(Pod, { name, namespace }).then(
+      (now) => now.metadata.uid !== uid,
+      (failure: unknown) => isStatus(failure, 'NotFound'),
+    )
+  }
+
   async function write(entry: Entry): Promise<void> {
     const backOff = exponentialBackoff({ initialMs: 200, maxMs: 10_000 })
     while (!signal.aborted) {
@@ -99,9 +110,8 @@ export function statusWriter({
         if (done) return
         backOff.reset()
       } catch (error) {
-        // The pod is gone, or another one has its name.
-        if (isStatus(error, 'NotFound', 'Conflict')) {
-          if (isStatus(error, 'NotFound')) entries.delete(uid)
+        if (await isGone(pod, error)) {
+          entries.delete(uid)
           entry.written = text
           continue
         }

@@ -258,6 +258,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
       if (stage === 'gone' || relevant(before) === relevant(pod)) return
       record.volumesStale = true
       record.volumesRetryAt = undefined
+      record.retryAt.clear()
       interrupt()
       publish()
       poke()
