@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
+import { appArmorParser } from '../cri/index.js'
 import { hasErrno } from '../lib/index.js'
 import { cgroupLayout, withNetwork } from '../sys/index.js'
 import { readFileIfPresent } from './files.js'
@@ -28,6 +29,8 @@ export interface Facts {
   /** Kinds of links that cannot be made. */
   readonly missingLinks: readonly string[]
   readonly controllers: readonly string[]
+  /** The kernel has AppArmor, and nothing here can give it a profile. */
+  readonly appArmorWithoutParser: boolean
   readonly freeBytes: number
   readonly memoryBytes: number
   readonly nodeName: string
@@ -74,6 +77,10 @@ export function preflight(facts: Facts): Finding[] {
     )
   if (!/\boverlay\b/.test(facts.filesystems))
     findings.push(warning('the kernel has no overlayfs: images are copied for each container; "modprobe overlay" would help'))
+  if (facts.appArmorWithoutParser)
+    findings.push(
+      warning('the kernel has AppArmor and apparmor_parser is missing: containers have no default profile; install the package apparmor'),
+    )
   if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(facts.nodeName) || facts.nodeName.length > 253) {
     findings.push(error(`"${facts.nodeName}" is no node name: use lower-case letters, digits, "-" and "." (--node-name, or hostname(1))`))
   }
@@ -145,6 +152,8 @@ export function gatherFacts(options: { readonly ports: readonly number[]; readon
     ],
     missingLinks: missingLinks(),
     controllers: controllers(),
+    appArmorWithoutParser:
+      (readFileIfPresent('/sys/module/apparmor/parameters/enabled') ?? '').startsWith('Y') && appArmorParser() === undefined,
     freeBytes: free.bavail * free.bsize,
     memoryBytes: Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024,
     nodeName: options.nodeName,
