@@ -6,6 +6,7 @@ import { fullPercent } from './disk.js'
 import { removeTree } from './layer-paths.js'
 import type { LayerName } from './layers.js'
 import { tryHold } from './leases.js'
+import { removeInTurns } from './tree.js'
 import type { GcOptions, GcResult, Image } from './types.js'
 
 interface Roots {
@@ -35,7 +36,8 @@ interface Swept {
   readonly freedBytes: number
 }
 
-function sweep(core: Core, roots: Roots, held: ReadonlySet<string>): Swept {
+/** `doomed`: what is out of sight already and only has to be deleted. */
+function sweep(core: Core, roots: Roots, held: ReadonlySet<string>, doomed: string[]): Swept {
   let removedBlobs = 0
   let removedLayers = 0
   let freedBytes = 0
@@ -47,7 +49,8 @@ function sweep(core: Core, roots: Roots, held: ReadonlySet<string>): Swept {
   for (const name of core.layers.list()) {
     if (roots.layers.has(name)) continue
     freedBytes += core.layers.info(name)?.bytes ?? 0
-    core.layers.remove(name)
+    const folder = core.layers.remove(name)
+    if (folder !== undefined) doomed.push(folder)
     removedLayers++
   }
   for (const name of readdirSync(core.paths.ingest)) {
@@ -96,15 +99,18 @@ export async function collect(
 ): Promise<GcResult> {
   const removedImages: string[] = []
   let total: Swept = { removedBlobs: 0, removedLayers: 0, freedBytes: 0 }
-  const round = (): Promise<void> =>
-    core.leases.exclusively((held) => {
-      const swept = sweep(core, reachable(core, held, snapshots.layersInUse()), held)
+  const round = async (): Promise<void> => {
+    const doomed: string[] = []
+    await core.leases.exclusively((held) => {
+      const swept = sweep(core, reachable(core, held, snapshots.layersInUse()), held, doomed)
       total = {
         removedBlobs: total.removedBlobs + swept.removedBlobs,
         removedLayers: total.removedLayers + swept.removedLayers,
         freedBytes: total.freedBytes + swept.freedBytes,
       }
     })
+    for (const folder of doomed) await removeInTurns(folder)
+  }
   await round()
   const until = options.untilPercent ?? options.abovePercent
   const start = options.abovePercent ?? options.untilPercent

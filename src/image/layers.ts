@@ -29,7 +29,8 @@ export interface LayerStore {
   /** One layer that is the same as all of these over each other, lowest first. */
   merge(names: readonly LayerName[]): LayerName
   list(): readonly LayerName[]
-  remove(name: LayerName): void
+  /** Out of sight in one step. Answers with the folder that is left to be deleted. */
+  remove(name: LayerName): string | undefined
 }
 
 /** https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#layer-chainid */
@@ -150,15 +151,14 @@ export function layerStore(paths: StorePaths, random: Random): LayerStore {
       infos.delete(name)
       rmSync(join(paths.synced, name), { force: true })
       if (lstatSync(short(name), { throwIfNoEntry: false })) rmSync(short(name), { force: true })
-      // Out of sight in one step; the deleting may be interrupted.
       const doomed = join(paths.temporary, randomName(random))
       try {
         renameSync(home(name), doomed)
       } catch (error) {
-        if (hasErrno(error, 'ENOENT')) return
+        if (hasErrno(error, 'ENOENT')) return undefined
         throw error
       }
-      removeTree(doomed)
+      return doomed
     },
   }
 }

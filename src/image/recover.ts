@@ -67,7 +67,7 @@ function mend(paths: StorePaths, content: ContentStore, layers: LayerStore, boot
   const badBlobs = content.list().filter((digest) => !marked(digestName(digest)) && !fileMatches(content.path(digest), digest))
   for (const digest of badBlobs) content.remove(digest)
   const badLayers = layers.list().filter((name) => !marked(name))
-  for (const name of badLayers) layers.remove(name)
+  for (const name of badLayers) layers.remove(name) // into the folder that is emptied below
   for (const name of readdirSync(paths.snapshots))
     if (!isWhole(join(paths.snapshots, name, 'snapshot.json'))) removeTree(join(paths.snapshots, name))
   // Nobody can be in the middle of anything that began before the machine did.

@@ -7,7 +7,7 @@ import { randomName, readIfThere, type StorePaths } from './disk.js'
 import { removeTree } from './layer-paths.js'
 import { chainId, type LayerName, type LayerStore } from './layers.js'
 import type { Digest } from './manifest.js'
-import { copyAttributes, layOver, treeUsage } from './tree.js'
+import { copyAttributes, layOver, removeInTurns, treeUsage } from './tree.js'
 import type { Snapshot, SnapshotStore } from './types.js'
 
 export type Snapshotter = 'overlay' | 'copy'
@@ -157,7 +157,7 @@ export function snapshotStore({
           if (hasErrno(error, 'ENOENT')) return
           throw error
         }
-        removeTree(doomed)
+        await removeInTurns(doomed)
       }),
     async usage(id) {
       check(id)

@@ -11,10 +11,13 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
+  rmdirSync,
   type Stats,
   symlinkSync,
+  unlinkSync,
   utimesSync,
 } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { hasErrno } from '../lib/index.js'
 import { getXattr, listXattrs, makeNode, S_IFBLK, S_IFCHR, S_IFIFO, setXattr } from '../sys/index.js'
 import { removeTree } from './layer-paths.js'
@@ -112,26 +115,46 @@ export function layOver(from: Buffer, to: Buffer, options: TreeOptions, seen = n
 /** Copies what is in a folder, its own owner and mode too. */
 export const copyTree = (from: string, to: string): void => layOver(Buffer.from(from), Buffer.from(to), { files: 'copy', marks: 'keep' })
 
-/** Bytes on disk and inodes below `folder`, each inode once, the folder itself not counted. */
-export function treeUsage(folder: Buffer): Usage {
-  const seen = new Set<number>()
-  let bytes = 0
-  let inodes = 0
-  const walk = (at: Buffer): void => {
+/** How many files one turn of the event loop may go to. */
+const A_TURN = 200
+
+/** Calls back for each entry below `folder`, a folder after what is in it; others get their turn between them. */
+async function walkInTurns(folder: Buffer, visit: (path: Buffer, isFolder: boolean) => void): Promise<void> {
+  let left = A_TURN
+  const walk = async (at: Buffer): Promise<void> => {
     for (const entry of entriesOf(at)) {
       const path = below(at, entry.name)
-      const stat = lstatSync(path, { throwIfNoEntry: false })
-      if (!stat || seen.has(stat.ino)) continue
-      if (stat.nlink > 1 && !stat.isDirectory()) seen.add(stat.ino)
-      bytes += stat.blocks * 512
-      inodes++
-      if (stat.isDirectory()) walk(path)
+      if (entry.isDirectory()) await walk(path)
+      visit(path, entry.isDirectory())
+      if (--left > 0) continue
+      left = A_TURN
+      await setImmediate()
     }
   }
   try {
-    walk(folder)
+    await walk(folder)
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) throw error
   }
+}
+
+/** Removes a folder that nobody uses any more, however much is in it, without keeping everybody else waiting. */
+export async function removeInTurns(folder: string): Promise<void> {
+  await walkInTurns(Buffer.from(folder), (path, isFolder) => (isFolder ? rmdirSync(path) : unlinkSync(path)))
+  removeTree(folder)
+}
+
+/** Bytes on disk and inodes below `folder`, each inode once, the folder itself not counted. */
+export async function treeUsage(folder: Buffer): Promise<Usage> {
+  const seen = new Set<number>()
+  let bytes = 0
+  let inodes = 0
+  await walkInTurns(folder, (path, isFolder) => {
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (!stat || seen.has(stat.ino)) return
+    if (stat.nlink > 1 && !isFolder) seen.add(stat.ino)
+    bytes += stat.blocks * 512
+    inodes++
+  })
   return { bytes, inodes }
 }

@@ -151,3 +151,33 @@ t.test('two snapshots share their layers and nothing else', { skip }, async (t) 
     t.same(store.snapshot.list(), [])
   }
 })
+
+t.test('what is large is measured and removed while others have their turns', { skip }, async (t) => {
+  const home = folder(t)
+  const root = join(home, 'store')
+  const store = openStore(t, root)
+  const files = Array.from({ length: 3000 }, (_, i) => ({ path: `d${i % 7}/sub/f${i}`, data: 'x' }))
+  writeFileSync(join(home, 'large.tar'), archiveOf('knarr-test/large:v1', [makeTar(files)]))
+  const [image] = await store.import(join(home, 'large.tar'))
+  /** How often others could do something meanwhile. */
+  const turnsDuring = async (act: () => Promise<unknown>): Promise<number> => {
+    let turns = 0
+    let over = false
+    const next = (): void => {
+      turns++
+      if (!over) setImmediate(next)
+    }
+    next()
+    await act()
+    over = true
+    return turns
+  }
+  mounted(await store.snapshot.prepare('one', image), (at) => {
+    for (let i = 0; i < 3000; i++) writeFileSync(join(at, `g${i}`), 'y')
+  })
+  t.ok((await turnsDuring(async () => t.ok((await store.snapshot.usage('one')).inodes >= 3000))) > 10)
+  t.ok((await turnsDuring(() => store.snapshot.remove('one'))) > 10)
+  await store.remove('knarr-test/large:v1')
+  t.ok((await turnsDuring(async () => t.match(await store.gc(), { removedLayers: 1 }))) > 10)
+  t.same([readdirSync(join(root, 'tmp')), readdirSync(join(root, 'layers')), readdirSync(join(root, 'snapshots'))], [[], [], []])
+})
