@@ -37,11 +37,15 @@ export interface ResourceDefinition<T extends Resource> {
   readonly selectableFields?: Readonly<Record<string, (object: T) => string | undefined>>
   /** What of the metadata a write to `status` leaves as it was. */
   readonly statusKeeps?: readonly MetadataField[]
+  /** A new object may bring its status. */
+  readonly createsStatus?: boolean
   /** After status and generation are set. In place. */
   readonly prepareForCreate?: (object: JsonObject) => void
   /** Before generation is compared. In place. */
   readonly prepareForUpdate?: (next: JsonObject, previous: JsonObject, subresource: string) => void
   readonly validate?: (object: T) => readonly FieldError[]
+  /** What only a new object must keep to: older ones may be as they are. */
+  readonly validateCreate?: (object: T) => readonly FieldError[]
   /** Only what the change itself breaks; the new object is validated too (but for subresources). */
   readonly validateUpdate?: (next: T, previous: T) => readonly FieldError[]
   readonly validateSubresource?: (next: T, previous: T, subresource: string) => readonly FieldError[]
@@ -118,7 +122,7 @@ export function defineResource<T extends Resource>(definition: ResourceDefinitio
     schema,
     setDefaults: (object) => normalizeObject(schema(), object),
     prepareForCreate(object) {
-      if (hasStatus) {
+      if (hasStatus && !definition.createsStatus) {
         if (schema().alwaysWritten.includes('status')) object.status = {}
         else if (object.status !== undefined) delete object.status
       }
@@ -145,6 +149,7 @@ export function defineResource<T extends Resource>(definition: ResourceDefinitio
         next.metadata.generation = Number(previous.metadata.generation ?? 0) + 1
     },
     validate: (object) => definition.validate?.(object) ?? [],
+    validateCreate: (object) => definition.validateCreate?.(object) ?? [],
     validateUpdate: (next, previous, door) =>
       (door === '' ? definition.validateUpdate?.(next, previous) : definition.validateSubresource?.(next, previous, door)) ?? [],
     warnings: (object, previous) => definition.warnings?.(object, previous) ?? [],

@@ -41,6 +41,12 @@ export const invalid = (field: string, value: unknown, detail: string): FieldErr
   field,
   message: join(`Invalid value: ${show(value)}`, detail),
 })
+/** The value is not repeated: the field says enough, or too much. */
+export const invalidOmitted = (field: string, detail: string): FieldError => ({
+  reason: 'FieldValueInvalid',
+  field,
+  message: `Invalid value: ${detail}`,
+})
 /** `allowed` is listed in the order of its letters, as Kubernetes does. */
 export const notSupported = (field: string, value: unknown, allowed: readonly string[]): FieldError => ({
   reason: 'FieldValueNotSupported',

@@ -54,6 +54,13 @@ export function addressBits(text: string): bigint | undefined {
   return [...left, ...zeros, ...right].reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n)
 }
 
+/** `10.0.0.1/8` names more than a network. */
+export function hasHostBits(cidr: string): boolean {
+  const [network = '', length = ''] = cidr.split('/')
+  const free = BigInt((isIPv4(network) ? 32 : 128) - Number(length))
+  return ((addressBits(network) ?? 0n) & ((1n << free) - 1n)) !== 0n
+}
+
 /** True when the address lies in the network. */
 export function inCidr(cidr: string, address: string): boolean {
   const [network = '', length = ''] = cidr.split('/')

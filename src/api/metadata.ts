@@ -44,14 +44,16 @@ function ownerErrors(owners: readonly OwnerReference[], path: string): FieldErro
   return errors
 }
 
-function finalizerErrors(finalizers: readonly string[], path: string, bare: boolean): FieldError[] {
-  const errors: FieldError[] = []
-  finalizers.forEach((finalizer, index) => {
-    const at = `${path}[${index}]`
-    for (const detail of qualifiedNameErrors(finalizer)) errors.push(invalid(at, finalizer, detail))
-    if (!bare && !finalizer.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(finalizer))
-      errors.push(invalid(at, finalizer, 'name is neither a standard finalizer name nor is it fully qualified'))
-  })
+/** A domain and a name, or one of Kubernetes' own words; `bare`: any qualified name. */
+export function finalizerErrors(finalizer: string, path: string, { bare = false } = {}): FieldError[] {
+  const errors = qualifiedNameErrors(finalizer).map((detail) => invalid(path, finalizer, detail))
+  if (!bare && !finalizer.includes('/') && !['kubernetes', 'orphan', 'foregroundDeletion'].includes(finalizer))
+    errors.push(invalid(path, finalizer, 'name is neither a standard finalizer name nor is it fully qualified'))
+  return errors
+}
+
+function finalizersErrors(finalizers: readonly string[], path: string, bare: boolean): FieldError[] {
+  const errors = finalizers.flatMap((finalizer, index) => finalizerErrors(finalizer, `${path}[${index}]`, { bare }))
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion'))
     errors.push(invalid(path, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'))
   return errors
@@ -79,7 +81,7 @@ export function metadataErrors(meta: ObjectMeta, rules: MetadataRules, path = 'm
   errors.push(...labelErrors(meta.labels, `${path}.labels`))
   errors.push(...annotationErrors(meta.annotations, `${path}.annotations`))
   errors.push(...ownerErrors(meta.ownerReferences ?? [], `${path}.ownerReferences`))
-  errors.push(...finalizerErrors(meta.finalizers ?? [], `${path}.finalizers`, rules.bareFinalizers ?? false))
+  errors.push(...finalizersErrors(meta.finalizers ?? [], `${path}.finalizers`, rules.bareFinalizers ?? false))
   return errors
 }
 

@@ -14,7 +14,7 @@ const tooLongText = (max: number): string => `must be no more than ${max} bytes`
 function patternText(message: string, pattern: string, ...examples: readonly string[]): string {
   if (examples.length === 0) return `${message} (regex used for validation is '${pattern}')`
   const [first, ...rest] = examples
-  return `${message} (e.g. '${first}'${rest.map((e) => `, or '${e}'`).join('')}, regex used for validation is '${pattern}')`
+  return `${message} (e.g. '${first}'${rest.map((e) => `,  or '${e}'`).join('')}, regex used for validation is '${pattern}')`
 }
 
 export function dnsLabelErrors(value: string): string[] {

@@ -84,6 +84,8 @@ export interface ResourceType<T extends Resource = Resource> extends Kind<T> {
   /** Before validation of an update: keeps what this door may not change, bumps generation. In place on `next`. `subresource` is '' for the object itself. */
   readonly prepareForUpdate: (next: JsonObject, previous: JsonObject, subresource: string) => void
   readonly validate: (object: T) => readonly FieldError[]
+  /** What only a new object must keep to; `validate` is asked too. */
+  readonly validateCreate: (object: T) => readonly FieldError[]
   readonly validateUpdate: (next: T, previous: T, subresource: string) => readonly FieldError[]
   /** What is accepted, but should make the user think: `Warning` headers. */
   readonly warnings: (object: T, previous: T | undefined) => readonly string[]

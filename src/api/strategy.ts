@@ -73,7 +73,7 @@ const subject = (type: ResourceType, object: Resource) => ({ group: type.group, 
 
 export function createErrors(type: ResourceType, object: JsonObject): readonly FieldError[] {
   const typed = object as unknown as Resource
-  return [...metadataErrors(typed.metadata ?? {}, rulesOf(type)), ...type.validate(typed)]
+  return [...metadataErrors(typed.metadata ?? {}, rulesOf(type)), ...type.validate(typed), ...type.validateCreate(typed)]
 }
 
 /** Throws the 422 answer with every cause. */

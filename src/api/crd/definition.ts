@@ -1,5 +1,5 @@
 // CustomResourceDefinitions themselves: names, versions, what may change.
-import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
+import { duplicate, type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
 import type { CustomResourceDefinition } from '../generated/kinds.js'
 import { isObject, type JsonObject } from '../json/value.js'
 import { dns1035LabelErrors, dnsSubdomainErrors } from '../names.js'
@@ -46,6 +46,25 @@ const columnFormats = ['int32', 'int64', 'float', 'double', 'byte', 'date', 'dat
 
 type Version = CustomResourceDefinition['spec']['versions'][number]
 
+/** Only what is one word for every object can be selected by. */
+function selectableErrors(path: string, schema: JsonObject, at: string): FieldError[] {
+  let found: JsonObject = schema
+  for (const name of path.slice(1).split('.')) {
+    const next = isObject(found.properties) ? found.properties[name] : undefined
+    if (!isObject(next)) return [invalid(at, path, 'is an invalid path: does not refer to a valid field')]
+    found = next
+  }
+  return ['string', 'boolean', 'integer'].includes(String(found.type))
+    ? []
+    : [
+        invalid(
+          at,
+          path,
+          'must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.',
+        ),
+      ]
+}
+
 function versionErrors(version: Version, path: string): FieldError[] {
   const errors = requiredText(version.name, dns1035LabelErrors, `${path}.name`)
   const schema = version.schema?.openAPIV3Schema
@@ -89,6 +108,9 @@ function versionErrors(version: Version, path: string): FieldError[] {
     if (!field.jsonPath) errors.push(required(at))
     else if (!field.jsonPath.startsWith('.')) errors.push(invalid(at, field.jsonPath, 'is an invalid path: must start with .'))
     else if (field.jsonPath.startsWith('.metadata')) errors.push(invalid(at, field.jsonPath, 'must not point to fields in metadata'))
+    else if (schema) errors.push(...selectableErrors(field.jsonPath, schema as unknown as JsonObject, at))
+    if (version.selectableFields?.findIndex(({ jsonPath }) => jsonPath === field.jsonPath) !== index)
+      errors.push(duplicate(at, field.jsonPath))
   })
   return errors
 }

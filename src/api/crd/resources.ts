@@ -182,6 +182,7 @@ function customResource(crd: CustomResourceDefinition, version: Version, storedV
     setDefaults: (object) => setStructuralDefaults(schemaOf(), object),
     ...strategies(version.subresources?.status !== undefined),
     validate: (object) => customObjectErrors(json, object as unknown as JsonObject),
+    validateCreate: () => [],
     validateUpdate: (object, _previous, door) => (door === 'status' ? customObjectErrors(json, object as unknown as JsonObject) : []),
     warnings: () => [],
     columns: columnsOf(version),

@@ -19,6 +19,7 @@ import {
   configMapErrors,
   configMapUpdateErrors,
   limitRangeErrors,
+  namespaceErrors,
   resourceQuotaErrors,
   secretErrors,
   secretUpdateErrors,
@@ -42,6 +43,8 @@ export const namespaceResource = defineResource<Namespace>({
     ageOf(),
   ],
   selectableFields: { 'status.phase': ({ status }) => status?.phase },
+  validate: namespaceErrors,
+  validateSubresource: (next, _previous, door) => (door === 'finalize' ? namespaceErrors(next) : []),
   prepareForCreate: (object) => {
     object.status = { phase: 'Active' }
     const spec = isObject(object.spec) ? object.spec : {}

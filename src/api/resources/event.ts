@@ -4,7 +4,7 @@ import { defineResource } from '../define-resource.js'
 import { Event, EventsV1Event } from '../generated/kinds.js'
 import type { JsonObject } from '../json/value.js'
 import type { Column } from '../resource-type.js'
-import { eventErrors, eventsV1Errors, eventsV1UpdateErrors } from '../validation/event.js'
+import { eventErrors, eventsV1CreateErrors, eventsV1Errors, eventsV1UpdateErrors } from '../validation/event.js'
 
 /** Field of core/v1 to field of events.k8s.io/v1. */
 const renamed: readonly (readonly [string, string])[] = [
@@ -106,6 +106,7 @@ export const eventsV1Resource = withoutNameColumn(
       ]),
     ),
     validate: eventsV1Errors,
+    validateCreate: eventsV1CreateErrors,
     validateUpdate: eventsV1UpdateErrors,
   }),
 )

@@ -8,6 +8,7 @@ import { endpointSliceErrors, endpointSliceUpdateErrors, endpointsErrors } from 
 import {
   ingressClassErrors,
   ingressClassUpdateErrors,
+  ingressCreateErrors,
   ingressErrors,
   ipAddressErrors,
   ipAddressUpdateErrors,
@@ -145,6 +146,7 @@ export const ingressResource = defineResource<Ingress>({
     ageOf(),
   ],
   validate: ingressErrors,
+  validateCreate: ingressCreateErrors,
 })
 
 export const ingressClassResource = defineResource<IngressClass>({

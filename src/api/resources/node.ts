@@ -29,6 +29,8 @@ export const nodeResource = defineResource<Node>({
   of: Node,
   shortNames: ['no'],
   storagePrefix: 'minions',
+  // A kubelet says all it knows when it registers.
+  createsStatus: true,
   columns: [
     column('Status', status, { description: 'Whether the node takes and runs pods.' }),
     column('Roles', roles, { description: 'From labels that begin with node-role.kubernetes.io/.' }),

@@ -16,14 +16,13 @@ import {
   ValidatingAdmissionPolicyBinding,
   ValidatingWebhookConfiguration,
 } from '../generated/kinds.js'
+import { flowSchemaErrors, priorityLevelErrors } from '../validation/flow-control.js'
 import {
   admissionPolicyErrors,
-  flowSchemaErrors,
   leaseErrors,
   policyBindingErrors,
   priorityClassErrors,
   priorityClassUpdateErrors,
-  priorityLevelErrors,
   runtimeClassErrors,
   runtimeClassUpdateErrors,
   webhookConfigurationErrors,

@@ -25,6 +25,7 @@ import {
   replicaSetErrors,
   replicaSetUpdateErrors,
   replicationControllerErrors,
+  statefulSetCreateErrors,
   statefulSetErrors,
   statefulSetUpdateErrors,
 } from '../validation/workloads.js'
@@ -118,6 +119,7 @@ export const statefulSetResource = defineResource<StatefulSet>({
     imagesColumn(),
   ],
   validate: statefulSetErrors,
+  validateCreate: statefulSetCreateErrors,
   validateUpdate: statefulSetUpdateErrors,
 })
 

@@ -49,6 +49,13 @@ function container(object: JsonObject): void {
   fillContainer(object)
 }
 
+/** The first of `podCIDRs` under its older name; who sets the older one alone means both. */
+function nodeSpec(spec: JsonObject): void {
+  const all = Array.isArray(spec.podCIDRs) ? spec.podCIDRs : []
+  if (spec.podCIDR && spec.podCIDR !== all[0]) spec.podCIDRs = [spec.podCIDR]
+  else if (all[0] !== undefined) spec.podCIDR = all[0]
+}
+
 /** A limit without a request requests as much. */
 export function requestsFromLimits(resources: JsonObject | undefined): void {
   const limits = resources && objectAt(resources, 'limits')
@@ -254,6 +261,7 @@ function customResourceDefinition(object: JsonObject): void {
 export const defaulters: Readonly<Record<string, Defaulter>> = {
   Pod: podDefaults,
   PodSpec: podSpec,
+  NodeSpec: nodeSpec,
   Container: container,
   EphemeralContainer: container,
   ContainerPort: fill({ protocol: 'TCP' }),
@@ -371,7 +379,6 @@ export const defaulters: Readonly<Record<string, Defaulter>> = {
     })
   },
   PriorityClass: (object) => set(object, { preemptionPolicy: 'PreemptLowerPriority' }),
-  CertificateSigningRequestSpec: (spec) => set(spec, { usages: ['digital signature', 'key encipherment'] }),
   PodCertificateRequestSpec: (spec) => set(spec, { maxExpirationSeconds: 86400 }),
   MutatingWebhook: webhook({ reinvocationPolicy: 'Never' }),
   ValidatingWebhook: webhook({}),

@@ -1,7 +1,7 @@
 // APIServices: groups that another server answers for.
 import { type FieldError, invalid, required } from '../field-error.js'
 import type { APIService } from '../generated/kinds.js'
-import { dns1035LabelErrors, dnsSubdomainErrors } from '../names.js'
+import { dns1035LabelErrors, dnsSubdomainErrors, portNumberErrors } from '../names.js'
 import { requiredText } from './common.js'
 
 export function apiServiceErrors({ metadata, spec }: APIService): FieldError[] {
@@ -24,6 +24,9 @@ export function apiServiceErrors({ metadata, spec }: APIService): FieldError[] {
   }
   if (!spec.service.namespace) errors.push(required('spec.service.namespace'))
   if (!spec.service.name) errors.push(required('spec.service.name'))
+  const { port } = spec.service
+  if (port !== undefined)
+    for (const detail of portNumberErrors(port)) errors.push(invalid('spec.service.port', port, `port is not valid: ${detail}`))
   if (spec.insecureSkipTLSVerify && spec.caBundle)
     errors.push(invalid('spec.insecureSkipTLSVerify', true, 'may not be true if caBundle is present'))
   return errors

@@ -1,9 +1,9 @@
 // Jobs and CronJobs.
-import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
+import { type FieldError, forbidden, invalid, invalidOmitted, notSupported, required, tooLong } from '../field-error.js'
 import type { CronJob, Job, JobSpec, PodFailurePolicyRule } from '../generated/kinds.js'
 import { equalJson } from '../json/value.js'
 import { labelSelector, labelSelectorErrors } from '../selector/labels.js'
-import { immutableErrors, nonNegativeErrors, oneOfErrors } from './common.js'
+import { domainPathErrors, immutableErrors, nonNegativeErrors, oneOfErrors } from './common.js'
 import { cronErrors } from './cron.js'
 import { templateErrors } from './pod.js'
 
@@ -12,9 +12,9 @@ function failureRuleErrors(rule: PodFailurePolicyRule, at: string, spec: JobSpec
   if (rule.action === 'FailIndex' && spec.backoffLimitPerIndex === undefined)
     errors.push(invalid(`${at}.action`, rule.action, 'requires the backoffLimitPerIndex to be set'))
   if (rule.onExitCodes && rule.onPodConditions?.length)
-    errors.push(invalid(at, null, 'specifying both OnExitCodes and OnPodConditions is not supported'))
+    errors.push(invalidOmitted(at, 'specifying both OnExitCodes and OnPodConditions is not supported'))
   if (!rule.onExitCodes && !rule.onPodConditions?.length)
-    errors.push(invalid(at, null, 'specifying one of OnExitCodes and OnPodConditions is required'))
+    errors.push(invalidOmitted(at, 'specifying one of OnExitCodes and OnPodConditions is required'))
   const codes = rule.onExitCodes
   if (codes) {
     const on = `${at}.onExitCodes`
@@ -93,6 +93,10 @@ export function jobSpecErrors(spec: JobSpec | undefined, path: string): FieldErr
     if ((spec.parallelism ?? 0) > 100_000)
       errors.push(invalid(`${path}.parallelism`, spec.parallelism, 'must be less than or equal to 100000 when completion mode is Indexed'))
   }
+  if (spec.managedBy !== undefined) {
+    errors.push(...domainPathErrors(spec.managedBy, `${path}.managedBy`))
+    if (spec.managedBy.length > 63) errors.push(tooLong(`${path}.managedBy`, 63))
+  }
   errors.push(...policyErrors(spec, path))
   errors.push(...templateErrors(spec.template, `${path}.template`))
   const policy = spec.template?.spec?.restartPolicy
@@ -164,6 +168,10 @@ export function cronJobErrors(job: CronJob): FieldError[] {
   for (const name of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const)
     errors.push(...nonNegativeErrors(spec[name], `spec.${name}`))
   errors.push(...jobSpecErrors(spec.jobTemplate?.spec, 'spec.jobTemplate.spec'))
+  if (spec.jobTemplate?.spec?.manualSelector) {
+    const at = 'spec.jobTemplate.spec.manualSelector'
+    errors.push({ reason: 'FieldValueNotSupported', field: at, message: 'Unsupported value: true: supported values: "nil", "false"' })
+  }
   if (spec.jobTemplate?.spec?.selector) errors.push(forbidden('spec.jobTemplate.spec.selector', '`selector` will be auto-generated'))
   if ((job.metadata.name?.length ?? 0) > 52) errors.push(invalid('metadata.name', job.metadata.name, 'must be no more than 52 characters'))
   return errors

@@ -1,9 +1,9 @@
 // Certificate requests and trust bundles.
-import { type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
+import { duplicate, type FieldError, forbidden, invalid, notSupported, required, tooLong } from '../field-error.js'
 import type { CertificateSigningRequest, ClusterTrustBundle, PodCertificateRequest } from '../generated/kinds.js'
 import { cloneJson, equalJson, isObject, type JsonObject } from '../json/value.js'
 import { dnsSubdomainErrors } from '../names.js'
-import { immutableErrors } from './common.js'
+import { immutableErrors, textErrors } from './common.js'
 
 const usages = new Set([
   'signing',
@@ -52,6 +52,7 @@ export function certificateRequestErrors({ spec }: CertificateSigningRequest): F
   if (!spec?.usages?.length) errors.push(required('spec.usages'))
   spec?.usages?.forEach((usage, index) => {
     if (!usages.has(usage)) errors.push(notSupported(`spec.usages[${index}]`, usage, [...usages]))
+    if (spec.usages?.indexOf(usage) !== index) errors.push(duplicate(`spec.usages[${index}]`, usage))
   })
   if (spec?.signerName === 'kubernetes.io/legacy-unknown')
     errors.push(invalid('spec.signerName', spec.signerName, 'the legacy signerName is not allowed via this API version'))
@@ -125,15 +126,23 @@ export const clusterTrustBundleUpdateErrors = (next: ClusterTrustBundle, previou
 
 const SHORTEST = 3600
 const LONGEST = 7_862_400
+/** Of certificates by Kubernetes' own signers. */
+const LONGEST_OF_KUBERNETES = 86_400
+const LONGEST_UID = 128
 
 export function podCertificateRequestErrors({ spec }: PodCertificateRequest): FieldError[] {
   const errors = signerNameErrors(spec?.signerName, 'spec.signerName')
-  for (const field of ['podName', 'podUID', 'serviceAccountName', 'serviceAccountUID', 'nodeName', 'nodeUID'] as const)
-    if (!spec?.[field]) errors.push(required(`spec.${field}`, 'must not be empty'))
+  for (const who of ['pod', 'serviceAccount', 'node'] as const) {
+    errors.push(...textErrors(spec?.[`${who}Name`] ?? '', dnsSubdomainErrors, `spec.${who}Name`))
+    const uid = spec?.[`${who}UID`] ?? ''
+    if (uid === '') errors.push(invalid(`spec.${who}UID`, uid, 'must not be empty'))
+    if (uid.length > LONGEST_UID) errors.push(tooLong(`spec.${who}UID`, LONGEST_UID))
+  }
+  const longest = spec?.signerName?.startsWith('kubernetes.io/') ? LONGEST_OF_KUBERNETES : LONGEST
   const seconds = spec?.maxExpirationSeconds
   if (seconds === undefined) errors.push(required('spec.maxExpirationSeconds', 'must be set'))
-  else if (seconds < SHORTEST) errors.push(invalid('spec.maxExpirationSeconds', seconds, `must be in the range [${SHORTEST}, ${LONGEST}]`))
-  else if (seconds > LONGEST) errors.push(invalid('spec.maxExpirationSeconds', seconds, `must be in the range [${SHORTEST}, ${LONGEST}]`))
+  else if (seconds < SHORTEST || seconds > longest)
+    errors.push(invalid('spec.maxExpirationSeconds', seconds, `must be in the range [${SHORTEST}, ${longest}]`))
   return errors
 }
 

@@ -1,10 +1,11 @@
 // ConfigMaps, Secrets, quotas, limit ranges.
 import { duplicate, type FieldError, forbidden, invalid, required, tooLong } from '../field-error.js'
-import type { ConfigMap, LimitRange, ResourceQuota, Secret } from '../generated/kinds.js'
+import type { ConfigMap, LimitRange, Namespace, ResourceQuota, Secret } from '../generated/kinds.js'
 import { equalJson } from '../json/value.js'
+import { finalizerErrors } from '../metadata.js'
 import { configKeyErrors, qualifiedNameErrors } from '../names.js'
-import { compareQuantities, parseQuantity } from '../quantity.js'
-import { immutableErrors, textErrors } from './common.js'
+import { compareQuantities } from '../quantity.js'
+import { immutableErrors, resourceAmountErrors, textErrors } from './common.js'
 
 const MOST_BYTES = 1024 * 1024
 
@@ -21,7 +22,7 @@ export function configMapErrors(map: ConfigMap): FieldError[] {
     errors.push(...textErrors(key, configKeyErrors, `binaryData[${key}]`))
     size += Buffer.byteLength(value, 'base64')
   }
-  if (size > MOST_BYTES) errors.push(tooLong('', MOST_BYTES))
+  if (size > MOST_BYTES) errors.push(tooLong('[]', MOST_BYTES))
   return errors
 }
 
@@ -115,13 +116,33 @@ const scopes = [
   'VolumeAttributesClass',
 ]
 
+const podAmounts = new Set([
+  'pods',
+  'cpu',
+  'memory',
+  'requests.cpu',
+  'requests.memory',
+  'limits.cpu',
+  'limits.memory',
+  'ephemeral-storage',
+  'requests.ephemeral-storage',
+  'limits.ephemeral-storage',
+])
+
+/** Scopes choose among pods (or claims, by their class): other resources know none. */
+function scopeMeans(scope: string, resource: string): boolean {
+  if (scope === 'BestEffort') return resource === 'pods'
+  if (scope === 'VolumeAttributesClass') return resource === 'persistentvolumeclaims' || resource === 'requests.storage'
+  if (['Terminating', 'NotTerminating', 'NotBestEffort', 'PriorityClass', 'CrossNamespacePodAffinity'].includes(scope))
+    return podAmounts.has(resource) || resource.includes('/') || resource.includes('hugepages-')
+  return true
+}
+
 function amountErrors(name: string, amount: string, path: string): FieldError[] {
   const errors = textErrors(name, qualifiedNameErrors, path)
   if (!name.includes('/') && !name.startsWith('hugepages-') && !/^(requests|limits)\.hugepages-/.test(name) && !standardQuota.has(name))
     errors.push(invalid(path, name, 'must be a standard resource for quota'))
-  const quantity = parseQuantity(amount)
-  if (quantity && quantity.nanos < 0n) errors.push(invalid(path, amount, 'must be greater than or equal to 0'))
-  return errors
+  return [...errors, ...resourceAmountErrors(name, amount, path)]
 }
 
 export function resourceQuotaErrors(quota: ResourceQuota): FieldError[] {
@@ -130,6 +151,8 @@ export function resourceQuotaErrors(quota: ResourceQuota): FieldError[] {
   const seen = new Set<string>()
   for (const scope of quota.spec?.scopes ?? []) {
     if (!scopes.includes(scope)) errors.push(invalid('spec.scopes', quota.spec?.scopes, 'unsupported scope'))
+    for (const name of Object.keys(quota.spec?.hard ?? {}))
+      if (!scopeMeans(scope, name)) errors.push(invalid('spec.scopes', quota.spec?.scopes, 'unsupported scope applied to resource'))
     seen.add(scope)
   }
   if ((seen.has('BestEffort') && seen.has('NotBestEffort')) || (seen.has('Terminating') && seen.has('NotTerminating')))
@@ -150,6 +173,9 @@ export function resourceQuotaErrors(quota: ResourceQuota): FieldError[] {
   return errors
 }
 
+export const namespaceErrors = ({ spec }: Namespace): FieldError[] =>
+  (spec?.finalizers ?? []).flatMap((name) => finalizerErrors(name, 'spec.finalizers'))
+
 export function limitRangeErrors(range: LimitRange): FieldError[] {
   const errors: FieldError[] = []
   const types = new Set<string>()
@@ -167,6 +193,9 @@ export function limitRangeErrors(range: LimitRange): FieldError[] {
     if (limit.type === 'PersistentVolumeClaim' && !limit.min?.storage && !limit.max?.storage)
       errors.push(required(`${at}.limits`, 'either minimum or maximum storage value is required, but neither was provided'))
     errors.push(...limitOrderErrors(limit, at))
+    for (const [name, ratio] of Object.entries(limit.maxLimitRequestRatio ?? {}))
+      if (compareQuantities(ratio, '1') < 0)
+        errors.push(invalid(`${at}.maxLimitRequestRatio[${name}]`, ratio, `ratio ${ratio} is less than 1`))
   })
   return errors
 }

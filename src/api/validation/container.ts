@@ -10,7 +10,6 @@ import type {
   LifecycleHandler,
   Probe,
   ResourceRequirements,
-  SecurityContext,
   VolumeMount,
 } from '../generated/kinds.js'
 import { isIP } from '../ip.js'
@@ -24,7 +23,8 @@ import {
   qualifiedNameErrors,
 } from '../names.js'
 import { compareQuantities, parseQuantity } from '../quantity.js'
-import { nonNegativeErrors, oneOfErrors, requiredText, textErrors } from './common.js'
+import { localPathErrors, nonNegativeErrors, oneOfErrors, requiredText, textErrors } from './common.js'
+import { securityErrors } from './security.js'
 
 export const protocols = ['TCP', 'UDP', 'SCTP'] as const
 
@@ -164,14 +164,6 @@ function envFromErrors(sources: readonly EnvFromSource[], path: string): FieldEr
   return errors
 }
 
-const backsteps = (path: string): boolean => path.split('/').includes('..')
-
-/** A path below a volume: relative, without `..`. */
-export function localPathErrors(value: string, path: string): FieldError[] {
-  if (value.startsWith('/')) return [invalid(path, value, 'must be a relative path')]
-  return backsteps(value) ? [invalid(path, value, "must not contain '..'")] : []
-}
-
 function mountErrors(mounts: readonly VolumeMount[], path: string, context: PodContext): FieldError[] {
   const errors: FieldError[] = []
   const places = new Set<string>()
@@ -308,35 +300,16 @@ function lifecycleErrors(lifecycle: Lifecycle | undefined, path: string): FieldE
   return errors
 }
 
-export function seccompErrors(
-  profile: { readonly type: string; readonly localhostProfile?: string | undefined } | undefined,
-  path: string,
-): FieldError[] {
-  if (!profile) return []
-  const errors = oneOfErrors(profile.type, ['Localhost', 'RuntimeDefault', 'Unconfined'], `${path}.type`)
-  if (profile.type === 'Localhost') {
-    if (!profile.localhostProfile) errors.push(required(`${path}.localhostProfile`, 'must be set when seccomp type is Localhost'))
-    else errors.push(...localPathErrors(profile.localhostProfile, `${path}.localhostProfile`))
-  } else if (profile.localhostProfile)
-    errors.push(invalid(`${path}.localhostProfile`, profile.localhostProfile, 'can only be set when seccomp type is Localhost'))
-  return errors
-}
-
-function securityErrors(context: SecurityContext | undefined, path: string): FieldError[] {
-  if (!context) return []
+function resizePolicyErrors(policies: NonNullable<Container['resizePolicy']>, path: string): FieldError[] {
   const errors: FieldError[] = []
-  for (const name of ['runAsUser', 'runAsGroup'] as const) {
-    const id = context[name]
-    if (id !== undefined && (id < 0 || id > 2147483647))
-      errors.push(invalid(`${path}.${name}`, id, 'must be between 0 and 2147483647, inclusive'))
-  }
-  if (context.procMount) errors.push(...oneOfErrors(context.procMount, ['Default', 'Unmasked'], `${path}.procMount`))
-  if (context.allowPrivilegeEscalation === false) {
-    if (context.privileged) errors.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'))
-    if (context.capabilities?.add?.includes('CAP_SYS_ADMIN'))
-      errors.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'))
-  }
-  errors.push(...seccompErrors(context.seccompProfile, `${path}.seccompProfile`))
+  const seen = new Set<string>()
+  policies.forEach(({ resourceName, restartPolicy }, index) => {
+    const at = `${path}[${index}]`
+    errors.push(...oneOfErrors(resourceName, ['cpu', 'memory'], `${at}.resourceName`))
+    errors.push(...oneOfErrors(restartPolicy, ['NotRequired', 'RestartContainer'], `${at}.restartPolicy`))
+    if (seen.has(resourceName)) errors.push(duplicate(at, resourceName))
+    seen.add(resourceName)
+  })
   return errors
 }
 
@@ -347,6 +320,7 @@ function commonErrors(container: AnyContainer, path: string, context: PodContext
   if (!container.image) errors.push(required(`${path}.image`))
   else if (container.image !== container.image.trim())
     errors.push(invalid(`${path}.image`, container.image, 'must not have leading or trailing whitespace'))
+  if ('resizePolicy' in container) errors.push(...resizePolicyErrors(container.resizePolicy ?? [], `${path}.resizePolicy`))
   errors.push(...oneOfErrors(container.terminationMessagePolicy, ['File', 'FallbackToLogsOnError'], `${path}.terminationMessagePolicy`))
   errors.push(...portErrors(container.ports ?? [], `${path}.ports`, context))
   errors.push(...envErrors(container.env ?? [], `${path}.env`))

@@ -1,15 +1,18 @@
 // Dynamic resource allocation: claims, classes, slices, taint rules.
-import { duplicate, type FieldError, invalid, required, tooMany } from '../field-error.js'
+import { duplicate, type FieldError, invalid, required, tooLong, tooMany } from '../field-error.js'
 import type {
   DeviceClass,
   DeviceTaintRule,
   ExactDeviceRequest,
+  OpaqueDeviceConfiguration,
   ResourceClaim,
   ResourceClaimSpec,
   ResourceClaimTemplate,
   ResourceSlice,
 } from '../generated/kinds.js'
-import { dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from '../names.js'
+import { annotationErrors } from '../metadata.js'
+import { dnsLabelErrors, dnsSubdomainErrors, labelValueErrors, qualifiedNameErrors } from '../names.js'
+import { labelErrors } from '../selector/labels.js'
 import { immutableErrors, oneOfErrors, requiredText, textErrors } from './common.js'
 
 function exactErrors(request: ExactDeviceRequest, path: string): FieldError[] {
@@ -23,6 +26,36 @@ function exactErrors(request: ExactDeviceRequest, path: string): FieldError[] {
     if (!selector.cel) errors.push(required(`${path}.selectors[${index}].cel`))
     else if (!selector.cel.expression) errors.push(required(`${path}.selectors[${index}].cel.expression`))
   })
+  return errors
+}
+
+/** Parameters are the driver's own, but an object they must be. */
+function opaqueErrors(opaque: OpaqueDeviceConfiguration | undefined, path: string): FieldError[] {
+  if (!opaque) return [required(path)]
+  const errors = requiredText(opaque.driver, dnsSubdomainErrors, `${path}.driver`)
+  const parameters: unknown = opaque.parameters
+  if (parameters === undefined || parameters === null) errors.push(required(`${path}.parameters`))
+  else if (typeof parameters !== 'object' || Array.isArray(parameters))
+    errors.push(invalid(`${path}.parameters`, '<value omitted>', 'must be a valid JSON object'))
+  return errors
+}
+
+const C_IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/
+const identifierRule =
+  "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')"
+
+function attributeErrors(name: string, attribute: object, path: string): FieldError[] {
+  const errors: FieldError[] = []
+  const parts = name.split('/')
+  const id = parts.at(-1) ?? ''
+  if (parts.length > 2) errors.push(invalid(path, name, 'must be either the identifier or a domain and an identifier'))
+  else if (parts.length === 2) errors.push(...requiredText(parts[0], dnsSubdomainErrors, path))
+  if (id === '') errors.push(required(path, 'the name must not be empty'))
+  else if (id.length > 32) errors.push(tooLong(path, 32))
+  if (id !== '' && !C_IDENTIFIER.test(id)) errors.push(invalid(path, id, identifierRule))
+  const values = Object.keys(attribute)
+  if (values.length === 0) errors.push(required(path, 'exactly one value must be specified'))
+  else if (values.length > 1) errors.push(invalid(path, attribute, 'exactly one value must be specified'))
   return errors
 }
 
@@ -73,8 +106,7 @@ function claimSpecErrors(spec: ResourceClaimSpec | undefined, path: string): Fie
           ),
         )
     })
-    if (!config.opaque) errors.push(required(`${at}.opaque`))
-    else errors.push(...requiredText(config.opaque.driver, dnsSubdomainErrors, `${at}.opaque.driver`))
+    errors.push(...opaqueErrors(config.opaque, `${at}.opaque`))
   })
   return errors
 }
@@ -83,12 +115,25 @@ export const resourceClaimErrors = ({ spec }: ResourceClaim): FieldError[] => cl
 export const resourceClaimUpdateErrors = (next: ResourceClaim, previous: ResourceClaim): FieldError[] =>
   immutableErrors(next.spec, previous.spec, 'spec')
 
-export const resourceClaimTemplateErrors = ({ spec }: ResourceClaimTemplate): FieldError[] => claimSpecErrors(spec?.spec, 'spec.spec')
+export const resourceClaimTemplateErrors = ({ spec }: ResourceClaimTemplate): FieldError[] => [
+  ...labelErrors(spec?.metadata?.labels, 'spec.metadata.labels'),
+  ...annotationErrors(spec?.metadata?.annotations, 'spec.metadata.annotations'),
+  ...claimSpecErrors(spec?.spec, 'spec.spec'),
+]
 export const resourceClaimTemplateUpdateErrors = (next: ResourceClaimTemplate, previous: ResourceClaimTemplate): FieldError[] =>
   immutableErrors(next.spec, previous.spec, 'spec')
 
 export function deviceClassErrors({ spec }: DeviceClass): FieldError[] {
-  return (spec?.selectors ?? []).flatMap((selector, index) => (selector.cel?.expression ? [] : [required(`spec.selectors[${index}].cel`)]))
+  const errors = (spec?.selectors ?? []).flatMap((selector, index) =>
+    selector.cel?.expression ? [] : [required(`spec.selectors[${index}].cel`)],
+  )
+  spec?.config?.forEach(({ opaque }, index) => {
+    errors.push(...opaqueErrors(opaque, `spec.config[${index}].opaque`))
+  })
+  const extended = spec?.extendedResourceName
+  if (extended !== undefined && (!extended.includes('/') || qualifiedNameErrors(extended).length > 0))
+    errors.push(invalid('spec.extendedResourceName', extended, 'must be a valid extended resource name'))
+  return errors
 }
 
 export function resourceSliceErrors({ spec }: ResourceSlice): FieldError[] {
@@ -117,6 +162,8 @@ export function resourceSliceErrors({ spec }: ResourceSlice): FieldError[] {
     errors.push(...requiredText(device.name, dnsLabelErrors, `${at}.name`))
     if (names.has(device.name)) errors.push(duplicate(`${at}.name`, device.name))
     names.add(device.name)
+    for (const [name, attribute] of Object.entries(device.attributes ?? {}))
+      errors.push(...attributeErrors(name, attribute, `${at}.attributes[${name}]`))
   })
   return errors
 }
@@ -131,6 +178,7 @@ export const resourceSliceUpdateErrors = (next: ResourceSlice, previous: Resourc
 export function deviceTaintRuleErrors({ spec }: DeviceTaintRule): FieldError[] {
   if (!spec) return [required('spec')]
   const errors = textErrors(spec.taint?.key ?? '', qualifiedNameErrors, 'spec.taint.key')
+  if (spec.taint?.value) errors.push(...textErrors(spec.taint.value, labelValueErrors, 'spec.taint.value'))
   errors.push(...oneOfErrors(spec.taint?.effect, ['None', 'NoExecute', 'NoSchedule'], 'spec.taint.effect'))
   if (spec.deviceSelector?.driver) errors.push(...textErrors(spec.deviceSelector.driver, dnsSubdomainErrors, 'spec.deviceSelector.driver'))
   return errors

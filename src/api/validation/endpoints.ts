@@ -1,14 +1,16 @@
 // Endpoints and EndpointSlices.
 import { duplicate, type FieldError, invalid, notSupported, required, tooMany } from '../field-error.js'
-import type { EndpointSlice, Endpoints } from '../generated/kinds.js'
+import type { Endpoint, EndpointSlice, Endpoints } from '../generated/kinds.js'
 import { isIP, isIPv4, isIPv6 } from '../ip.js'
-import { dnsLabelErrors, dnsSubdomainErrors, portNumberErrors, qualifiedNameErrors } from '../names.js'
+import { dnsLabelErrors, dnsSubdomainErrors, labelValueErrors, portNumberErrors, qualifiedNameErrors } from '../names.js'
+import { labelErrors } from '../selector/labels.js'
 import { immutableErrors, oneOfErrors, textErrors } from './common.js'
 import { protocols } from './container.js'
 
 const ipRule = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'
 
-function addressErrors(ip: string, path: string): FieldError[] {
+/** No address that means something else on every machine. */
+export function ordinaryAddressErrors(ip: string, path: string): FieldError[] {
   if (!isIP(ip)) return [invalid(path, ip, ipRule)]
   if (ip === '0.0.0.0' || ip === '::') return [invalid(path, ip, `may not be unspecified (${ip})`)]
   if (/^127\./.test(ip) || ip === '::1') return [invalid(path, ip, 'may not be in the loopback range (127.0.0.0/8, ::1/128)')]
@@ -27,7 +29,7 @@ export function endpointsErrors(endpoints: Endpoints): FieldError[] {
       errors.push(required(at, 'must specify `addresses` or `notReadyAddresses`'))
     for (const list of ['addresses', 'notReadyAddresses'] as const)
       subset[list]?.forEach((address, i) => {
-        errors.push(...addressErrors(address.ip ?? '', `${at}.${list}[${i}].ip`))
+        errors.push(...ordinaryAddressErrors(address.ip ?? '', `${at}.${list}[${i}].ip`))
         if (address.hostname) errors.push(...textErrors(address.hostname, dnsLabelErrors, `${at}.${list}[${i}].hostname`))
         if (address.nodeName) errors.push(...textErrors(address.nodeName, dnsSubdomainErrors, `${at}.${list}[${i}].nodeName`))
       })
@@ -56,11 +58,38 @@ function sliceEndpointErrors(slice: EndpointSlice): FieldError[] {
       if (slice.addressType === 'FQDN') errors.push(...textErrors(address, dnsSubdomainErrors, on))
       else if (slice.addressType === 'IPv4' && !isIPv4(address)) errors.push(invalid(on, address, 'must be an IPv4 address'))
       else if (slice.addressType === 'IPv6' && !isIPv6(address)) errors.push(invalid(on, address, 'must be an IPv6 address'))
-      else errors.push(...addressErrors(address, on))
+      else errors.push(...ordinaryAddressErrors(address, on))
     })
     if (endpoint.hostname) errors.push(...textErrors(endpoint.hostname, dnsLabelErrors, `${at}.hostname`))
     if (endpoint.nodeName) errors.push(...textErrors(endpoint.nodeName, dnsSubdomainErrors, `${at}.nodeName`))
+    errors.push(...labelErrors(endpoint.deprecatedTopology, `${at}.deprecatedTopology`))
+    errors.push(...hintErrors(endpoint.hints, `${at}.hints`))
   })
+  return errors
+}
+
+const MOST_HINTS = 8
+
+function hintErrors(hints: Endpoint['hints'], path: string): FieldError[] {
+  const errors: FieldError[] = []
+  const check = (names: readonly string[], field: string, rule: (value: string) => readonly string[]): void => {
+    if (names.length > MOST_HINTS) errors.push(tooMany(`${path}.${field}`, names.length, MOST_HINTS))
+    names.forEach((name, index) => {
+      const at = `${path}.${field}[${index}].name`
+      if (names.indexOf(name) < index) errors.push(duplicate(at, name))
+      errors.push(...textErrors(name, rule, at))
+    })
+  }
+  check(
+    (hints?.forZones ?? []).map(({ name }) => name),
+    'forZones',
+    labelValueErrors,
+  )
+  check(
+    (hints?.forNodes ?? []).map(({ name }) => name),
+    'forNodes',
+    dnsSubdomainErrors,
+  )
   return errors
 }
 

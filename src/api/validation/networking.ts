@@ -11,7 +11,7 @@ import type {
   NetworkPolicyPort,
   ServiceCIDR,
 } from '../generated/kinds.js'
-import { inCidr, isCidr, isIP, isIPv4 } from '../ip.js'
+import { hasHostBits, inCidr, isCidr, isIP, isIPv4 } from '../ip.js'
 import {
   dns1035LabelErrors,
   dnsSubdomainErrors,
@@ -21,7 +21,7 @@ import {
   wildcardSubdomainErrors,
 } from '../names.js'
 import { labelSelectorErrors } from '../selector/labels.js'
-import { immutableErrors, oneOfErrors, requiredText, textErrors } from './common.js'
+import { domainPathErrors, immutableErrors, oneOfErrors, requiredText, textErrors } from './common.js'
 
 function backendErrors(backend: IngressBackend, path: string): FieldError[] {
   const errors: FieldError[] = []
@@ -84,16 +84,21 @@ export function ingressErrors({ spec }: Ingress): FieldError[] {
   return errors
 }
 
+const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
+
+export function ingressCreateErrors({ metadata, spec }: Ingress): FieldError[] {
+  const said = metadata.annotations?.[CLASS_ANNOTATION]
+  return said !== undefined && spec?.ingressClassName !== undefined && said !== spec.ingressClassName
+    ? [invalid(`annotations.${CLASS_ANNOTATION}`, said, 'must match `ingressClassName` when both are specified')]
+    : []
+}
+
 export function ingressClassErrors({ spec }: IngressClass): FieldError[] {
   const errors: FieldError[] = []
   const controller = spec?.controller ?? ''
   if (controller.length > 250)
     errors.push({ reason: 'FieldValueTooLong', field: 'spec.controller', message: 'Too long: may not be more than 250 bytes' })
-  const [domain = '', ...path] = controller.split('/')
-  if (!controller) errors.push(required('spec.controller'))
-  else if (path.length === 0 || path.some((p) => p === ''))
-    errors.push(invalid('spec.controller', controller, 'must be a domain-prefixed path (such as "acme.io/foo")'))
-  else errors.push(...textErrors(domain, dnsSubdomainErrors, 'spec.controller'))
+  errors.push(...domainPathErrors(controller, 'spec.controller'))
   const parameters = spec?.parameters
   if (!parameters) return errors
   if (!parameters.kind) errors.push(required('spec.parameters.kind'))
@@ -197,7 +202,9 @@ export function serviceCidrErrors({ spec }: ServiceCIDR): FieldError[] {
   const errors: FieldError[] = []
   if (cidrs.length > 2) errors.push(invalid('spec.cidrs', spec, 'may only hold up to 2 values'))
   cidrs.forEach((cidr, index) => {
-    if (!isCidr(cidr)) errors.push(invalid(`spec.cidrs[${index}]`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'))
+    const at = `spec.cidrs[${index}]`
+    if (!isCidr(cidr)) errors.push(invalid(at, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'))
+    else if (hasHostBits(cidr)) errors.push(invalid(at, cidr, 'must not have bits set beyond the prefix length'))
   })
   if (
     cidrs.length === 2 &&

@@ -3,7 +3,7 @@ import { duplicate, type FieldError, forbidden, invalid, required } from '../fie
 import type { Node, Taint } from '../generated/kinds.js'
 import { isCidr } from '../ip.js'
 import { labelValueErrors, qualifiedNameErrors } from '../names.js'
-import { immutableErrors, oneOfErrors, textErrors } from './common.js'
+import { immutableErrors, oneOfErrors, resourceAmountErrors, textErrors } from './common.js'
 
 export const taintEffects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'] as const
 
@@ -28,12 +28,16 @@ export function taintErrors(taints: readonly Taint[], path: string): FieldError[
 
 export function nodeErrors(node: Node): FieldError[] {
   const errors = taintErrors(node.spec?.taints ?? [], 'spec.taints')
+  for (const list of ['capacity', 'allocatable'] as const)
+    for (const [name, amount] of Object.entries(node.status?.[list] ?? {}))
+      errors.push(...resourceAmountErrors(name, amount, `status.${list}.${name}`))
   const cidrs = node.spec?.podCIDRs ?? []
   cidrs.forEach((cidr, index) => {
     if (!isCidr(cidr))
       errors.push(invalid(`spec.podCIDRs[${index}]`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'))
   })
-  if (cidrs.length > 2) errors.push(invalid('spec.podCIDRs', cidrs, 'may specify no more than one CIDR for each IP family'))
+  const families = new Set(cidrs.map((cidr) => cidr.includes(':')))
+  if (cidrs.length > families.size) errors.push(invalid('spec.podCIDRs', cidrs, 'may specify no more than one CIDR for each IP family'))
   const addresses = new Set<string>()
   node.status?.addresses?.forEach(({ type, address }, index) => {
     if (!address) errors.push(required(`status.addresses[${index}].address`))

@@ -6,15 +6,9 @@ import { annotationErrors } from '../metadata.js'
 import { dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from '../names.js'
 import { labelErrors } from '../selector/labels.js'
 import { oneOfErrors, requiredText, textErrors } from './common.js'
-import {
-  containersErrors,
-  ephemeralContainersErrors,
-  initContainersErrors,
-  type PodContext,
-  resourcesErrors,
-  seccompErrors,
-} from './container.js'
+import { containersErrors, ephemeralContainersErrors, initContainersErrors, type PodContext, resourcesErrors } from './container.js'
 import { affinityErrors, spreadErrors, tolerationErrors } from './scheduling.js'
+import { appArmorErrors, seccompErrors } from './security.js'
 import { volumesErrors } from './volumes.js'
 
 function contextOf(spec: PodSpec): PodContext {
@@ -62,7 +56,11 @@ function podSecurityErrors(spec: PodSpec, path: string): FieldError[] {
     errors.push(...oneOfErrors(context.fsGroupChangePolicy, ['Always', 'OnRootMismatch'], `${path}.fsGroupChangePolicy`))
   if (context.supplementalGroupsPolicy)
     errors.push(...oneOfErrors(context.supplementalGroupsPolicy, ['Merge', 'Strict'], `${path}.supplementalGroupsPolicy`))
-  return [...errors, ...seccompErrors(context.seccompProfile, `${path}.seccompProfile`)]
+  return [
+    ...errors,
+    ...seccompErrors(context.seccompProfile, `${path}.seccompProfile`),
+    ...appArmorErrors(context.appArmorProfile, `${path}.appArmorProfile`),
+  ]
 }
 
 function dnsErrors(spec: PodSpec, path: string): FieldError[] {

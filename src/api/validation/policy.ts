@@ -1,14 +1,12 @@
-// Admission configuration, flow control, priorities, runtime classes, leases.
+// Admission configuration, priorities, runtime classes, leases.
 import { duplicate, type FieldError, forbidden, invalid, notSupported, required } from '../field-error.js'
 import type {
-  FlowSchema,
   Lease,
   MutatingAdmissionPolicy,
   MutatingAdmissionPolicyBinding,
   MutatingWebhook,
   MutatingWebhookConfiguration,
   PriorityClass,
-  PriorityLevelConfiguration,
   RuleWithOperations,
   RuntimeClass,
   ValidatingAdmissionPolicy,
@@ -16,9 +14,10 @@ import type {
   ValidatingWebhook,
   ValidatingWebhookConfiguration,
 } from '../generated/kinds.js'
-import { dnsLabelErrors, dnsSubdomainErrors } from '../names.js'
-import { labelSelectorErrors } from '../selector/labels.js'
-import { immutableErrors, oneOfErrors, requiredText } from './common.js'
+import { equalJson } from '../json/value.js'
+import { dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from '../names.js'
+import { labelErrors, labelSelectorErrors } from '../selector/labels.js'
+import { immutableErrors, oneOfErrors, requiredText, resourceAmountErrors, textErrors } from './common.js'
 import { tolerationErrors } from './scheduling.js'
 
 const operations = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE']
@@ -33,13 +32,36 @@ function ruleErrors(rule: RuleWithOperations, path: string): FieldError[] {
   star(rule.operations, 'operations')
   star(rule.apiGroups, 'apiGroups')
   star(rule.apiVersions, 'apiVersions')
-  if (!rule.resources?.length) errors.push(required(`${path}.resources`))
+  errors.push(...resourcesErrors(rule.resources ?? [], `${path}.resources`))
   rule.operations?.forEach((operation, index) => {
     if (!operations.includes(operation)) errors.push(notSupported(`${path}.operations[${index}]`, operation, operations))
   })
   if (rule.scope) errors.push(...oneOfErrors(rule.scope, ['*', 'Cluster', 'Namespaced'], `${path}.scope`))
   return errors
 }
+/** Names with or without a subresource, and stars on either side, each of which says all of its side. */
+function resourcesErrors(resources: readonly string[], path: string): FieldError[] {
+  if (resources.length === 0) return [required(path)]
+  const errors: FieldError[] = []
+  const everySub = new Set<string>()
+  const everyResource = new Set<string>()
+  resources.forEach((name, index) => {
+    const at = `${path}[${index}]`
+    if (name === '') errors.push(required(at))
+    const [resource = '', sub] = name.split('/', 2)
+    if (sub === undefined) return
+    if (everySub.has(resource)) errors.push(invalid(at, name, `if '${resource}/*' is present, must not specify ${name}`))
+    if (everyResource.has(sub)) errors.push(invalid(at, name, `if '*/${sub}' is present, must not specify ${name}`))
+    if (sub === '*') everySub.add(resource)
+    if (resource === '*') everyResource.add(sub)
+  })
+  if (resources.length > 1 && resources.includes('*/*'))
+    errors.push(invalid(path, resources, "if '*/*' is present, must not specify other resources"))
+  if (resources.includes('*') && resources.some((name) => name !== '*' && !name.includes('/')))
+    errors.push(invalid(path, resources, "if '*' is present, must not specify other resources without subresources"))
+  return errors
+}
+
 const fieldNoun = (field: string): string =>
   ({ operations: 'operations', apiGroups: 'API groups', apiVersions: 'API versions' })[field] ?? field
 
@@ -152,18 +174,43 @@ export function admissionPolicyErrors(policy: ValidatingAdmissionPolicy | Mutati
   if (policy.kind === 'MutatingAdmissionPolicy') {
     const { mutations, reinvocationPolicy } = spec as NonNullable<MutatingAdmissionPolicy['spec']>
     if (!mutations?.length) errors.push(required('spec.mutations', 'mutations must contain at least one item'))
-    if (!reinvocationPolicy) errors.push(required('spec.reinvocationPolicy'))
+    errors.push(...oneOfErrors(reinvocationPolicy, ['IfNeeded', 'Never'], 'spec.reinvocationPolicy'))
+    mutations?.forEach((mutation, index) => {
+      errors.push(...mutationErrors(mutation, `spec.mutations[${index}]`))
+    })
     return errors
   }
   const { validations, auditAnnotations } = spec as NonNullable<ValidatingAdmissionPolicy['spec']>
   if (!validations?.length && !auditAnnotations?.length)
     errors.push(required('spec.validations', 'validations or auditAnnotations must contain at least one item'))
+  auditAnnotations?.forEach(({ key, valueExpression }, index) => {
+    const at = `spec.auditAnnotations[${index}]`
+    errors.push(...textErrors(`${policy.metadata.name}/${key}`, qualifiedNameErrors, at))
+    if (!valueExpression?.trim()) errors.push(required(`${at}.valueExpression`, 'valueExpression is not specified'))
+  })
   validations?.forEach((validation, index) => {
     const at = `spec.validations[${index}]`
     if (!validation.expression?.trim()) errors.push(required(`${at}.expression`, 'expression is not specified'))
     if (validation.reason && !['Unauthorized', 'Forbidden', 'Invalid', 'RequestEntityTooLarge'].includes(validation.reason))
       errors.push(notSupported(`${at}.reason`, validation.reason, ['Unauthorized', 'Forbidden', 'Invalid', 'RequestEntityTooLarge']))
   })
+  return errors
+}
+
+type Mutation = NonNullable<NonNullable<MutatingAdmissionPolicy['spec']>['mutations']>[number]
+
+/** A mutation says its expression where its type wants it, and nowhere else. */
+function mutationErrors(mutation: Mutation, path: string): FieldError[] {
+  const fields = { ApplyConfiguration: 'applyConfiguration', JSONPatch: 'jsonPatch' } as const
+  const errors = oneOfErrors(mutation.patchType, Object.keys(fields), `${path}.patchType`)
+  for (const [type, field] of Object.entries(fields)) {
+    const at = `${path}.${field}`
+    if (type !== mutation.patchType) {
+      if (mutation[field] && errors.length === 0)
+        errors.push(invalid(at, mutation[field], `must not be specified when patchType is ${mutation.patchType}`))
+    } else if (!mutation[field]) errors.push(required(at, `must be specified when patchType is ${type}`))
+    else if (!mutation[field]?.expression?.trim()) errors.push(required(`${at}.expression`, 'expression is not specified'))
+  }
   return errors
 }
 
@@ -177,10 +224,23 @@ export function policyBindingErrors({ spec }: ValidatingAdmissionPolicyBinding |
     if (!param.parameterNotFoundAction) errors.push(required('spec.paramRef.parameterNotFoundAction'))
     else errors.push(...oneOfErrors(param.parameterNotFoundAction, ['Allow', 'Deny'], 'spec.paramRef.parameterNotFoundAction'))
   }
+  const match = spec.matchResources
+  if (match) {
+    errors.push(...oneOfErrors(match.matchPolicy, ['Equivalent', 'Exact'], 'spec.matchResources.matchPolicy', { optional: true }))
+    for (const list of ['resourceRules', 'excludeResourceRules'] as const)
+      match[list]?.forEach((rule, index) => {
+        errors.push(...ruleErrors(rule, `spec.matchResources.${list}[${index}]`))
+      })
+    errors.push(
+      ...labelSelectorErrors(match.namespaceSelector, 'spec.matchResources.namespaceSelector'),
+      ...labelSelectorErrors(match.objectSelector, 'spec.matchResources.objectSelector'),
+    )
+  }
   if ('validationActions' in spec) {
     const actions = spec.validationActions ?? []
     if (actions.length === 0) errors.push(required('spec.validationActions', 'at least one validation action is required'))
     actions.forEach((action, index) => {
+      if (actions.indexOf(action) < index) errors.push(duplicate(`spec.validationActions[${index}]`, action))
       if (!['Audit', 'Deny', 'Warn'].includes(action))
         errors.push(notSupported(`spec.validationActions[${index}]`, action, ['Audit', 'Deny', 'Warn']))
     })
@@ -192,45 +252,6 @@ export function policyBindingErrors({ spec }: ValidatingAdmissionPolicyBinding |
           'must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)',
         ),
       )
-  }
-  return errors
-}
-
-export function flowSchemaErrors({ spec }: FlowSchema): FieldError[] {
-  if (!spec) return [required('spec')]
-  const errors: FieldError[] = []
-  const precedence = spec.matchingPrecedence ?? 0
-  if (precedence <= 0) errors.push(invalid('spec.matchingPrecedence', precedence, 'must be a positive value'))
-  if (precedence > 10_000) errors.push(invalid('spec.matchingPrecedence', precedence, 'must not be greater than 10000'))
-  if (!spec.priorityLevelConfiguration?.name)
-    errors.push(required('spec.priorityLevelConfiguration.name', 'must reference a priority level'))
-  if (spec.distinguisherMethod)
-    errors.push(...oneOfErrors(spec.distinguisherMethod.type, ['ByNamespace', 'ByUser'], 'spec.distinguisherMethod'))
-  spec.rules?.forEach((rule, index) => {
-    const at = `spec.rules[${index}]`
-    if (!rule.subjects?.length) errors.push(required(`${at}.subjects`, 'subjects must contain at least one value'))
-    if (!rule.resourceRules?.length && !rule.nonResourceRules?.length)
-      errors.push(required(at, 'at least one of resourceRules and nonResourceRules has to be non-empty'))
-    rule.subjects?.forEach((subject, i) => {
-      errors.push(...oneOfErrors(subject.kind, ['Group', 'ServiceAccount', 'User'], `${at}.subjects[${i}].kind`))
-    })
-  })
-  return errors
-}
-
-export function priorityLevelErrors({ spec }: PriorityLevelConfiguration): FieldError[] {
-  if (!spec) return [required('spec')]
-  const errors = oneOfErrors(spec.type, ['Exempt', 'Limited'], 'spec.type')
-  if (spec.type === 'Exempt' && spec.limited) errors.push(forbidden('spec.limited', 'must be nil if the type is not Limited'))
-  if (spec.type === 'Limited') {
-    if (spec.exempt) errors.push(forbidden('spec.exempt', 'must be nil if the type is Limited'))
-    if (!spec.limited) errors.push(required('spec.limited', 'must not be empty when type is Limited'))
-    const { limitResponse } = spec.limited ?? {}
-    if (limitResponse?.type === 'Queue' && !limitResponse.queuing)
-      errors.push(required('spec.limited.limitResponse.queuing', 'must not be empty if limited'))
-    if (limitResponse?.type === 'Reject' && limitResponse.queuing)
-      errors.push(forbidden('spec.limited.limitResponse.queuing', 'must be nil if the type is not Queue'))
-    if (spec.limited) errors.push(...oneOfErrors(limitResponse?.type, ['Queue', 'Reject'], 'spec.limited.limitResponse.type'))
   }
   return errors
 }
@@ -269,8 +290,18 @@ export function priorityClassUpdateErrors(next: PriorityClass, previous: Priorit
   return [...errors, ...immutableErrors(next.preemptionPolicy, previous.preemptionPolicy, 'preemptionPolicy')]
 }
 
-export function runtimeClassErrors({ handler, scheduling }: RuntimeClass): FieldError[] {
-  return [...requiredText(handler, dnsLabelErrors, 'handler'), ...tolerationErrors(scheduling?.tolerations ?? [], 'scheduling.tolerations')]
+export function runtimeClassErrors({ handler, overhead, scheduling }: RuntimeClass): FieldError[] {
+  const errors = requiredText(handler, dnsLabelErrors, 'handler')
+  for (const [name, amount] of Object.entries(overhead?.podFixed ?? {}))
+    errors.push(...resourceAmountErrors(name, amount, `overhead.podFixed.limits[${name}]`))
+  errors.push(...labelErrors(scheduling?.nodeSelector, 'scheduling.nodeSelector'))
+  const tolerations = scheduling?.tolerations ?? []
+  errors.push(...tolerationErrors(tolerations, 'scheduling.tolerations'))
+  tolerations.forEach((toleration, index) => {
+    if (tolerations.findIndex((other) => equalJson(other, toleration)) < index)
+      errors.push(duplicate(`scheduling.tolerations[${index}]`, toleration))
+  })
+  return errors
 }
 
 export const runtimeClassUpdateErrors = (next: RuntimeClass, previous: RuntimeClass): FieldError[] =>

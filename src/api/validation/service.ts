@@ -7,6 +7,7 @@ import { dnsLabelErrors, dnsSubdomainErrors, portNameErrors, portNumberErrors, q
 import { labelErrors } from '../selector/labels.js'
 import { immutableErrors, oneOfErrors, textErrors } from './common.js'
 import { protocols } from './container.js'
+import { ordinaryAddressErrors } from './endpoints.js'
 
 const ipRule = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'
 
@@ -54,7 +55,7 @@ function addressErrors(service: Service): FieldError[] {
   const errors: FieldError[] = []
   const ips = spec?.clusterIPs ?? []
   if (spec?.type === 'ExternalName') {
-    if (spec.clusterIP) errors.push(forbidden('spec.clusterIPs', "may not be set when `type` is 'ExternalName'"))
+    if (spec.clusterIP) errors.push(forbidden('spec.clusterIPs', 'may not be set for ExternalName services'))
     return errors
   }
   if (spec?.clusterIP && ips.length > 0 && ips[0] !== spec.clusterIP)
@@ -65,16 +66,14 @@ function addressErrors(service: Service): FieldError[] {
     if (ip === 'None') {
       if (all.length > 1) errors.push(invalid('spec.clusterIPs', ips, "'None' must be the first and only value"))
       if (spec?.type !== 'ClusterIP')
-        errors.push(invalid(`spec.clusterIPs[${index}]`, ip, "may not be set to 'None' for LoadBalancer services"))
+        errors.push(invalid(`spec.clusterIPs[${index}]`, ip, `may not be set to 'None' for ${spec?.type} services`))
     } else if (!isIP(ip)) errors.push(invalid(`spec.clusterIPs[${index}]`, ip, ipRule))
   })
   if (all.length === 2 && all.every(isIP) && isIPv4(all[0] ?? '') === isIPv4(all[1] ?? ''))
     errors.push(invalid('spec.clusterIPs', ips, 'may specify no more than one IP for each IP family'))
   if (all.length > 2) errors.push(invalid('spec.clusterIPs', ips, 'may only hold up to 2 values'))
   spec?.externalIPs?.forEach((ip, index) => {
-    if (!isIP(ip)) errors.push(invalid(`spec.externalIPs[${index}]`, ip, ipRule))
-    else if (/^(0\.0\.0\.0|127\.|169\.254\.|224\.0\.0\.|::1$|::$|fe80:|ff02:)/i.test(ip))
-      errors.push(invalid(`spec.externalIPs[${index}]`, ip, 'may not be unspecified, loopback, link-local or multicast'))
+    errors.push(...ordinaryAddressErrors(ip, `spec.externalIPs[${index}]`))
   })
   return errors
 }
@@ -102,7 +101,7 @@ export function serviceErrors(service: Service): FieldError[] {
     errors.push(forbidden('spec.sessionAffinityConfig', `must not be set when session affinity is None`))
   const outside = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.externalIPs?.length ?? 0) > 0
   if (spec.externalTrafficPolicy) {
-    if (!outside && spec.type !== 'ClusterIP')
+    if (!outside)
       errors.push(invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services'))
     else errors.push(...oneOfErrors(spec.externalTrafficPolicy, ['Cluster', 'Local'], 'spec.externalTrafficPolicy'))
   }

@@ -9,7 +9,7 @@ import type {
   VolumeAttachment,
   VolumeAttributesClass,
 } from '../generated/kinds.js'
-import { dnsSubdomainErrors, qualifiedNameErrors } from '../names.js'
+import { dnsLabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from '../names.js'
 import { labelSelectorErrors } from '../selector/labels.js'
 import { immutableErrors, oneOfErrors, requiredText, textErrors } from './common.js'
 
@@ -32,7 +32,33 @@ export function storageClassErrors(storage: StorageClass): FieldError[] {
     ...parametersErrors(storage.parameters, 'parameters'),
     ...oneOfErrors(storage.reclaimPolicy, ['Delete', 'Retain'], 'reclaimPolicy', { optional: true }),
     ...oneOfErrors(storage.volumeBindingMode, ['Immediate', 'WaitForFirstConsumer'], 'volumeBindingMode'),
+    ...topologyErrors(storage.allowedTopologies ?? [], 'allowedTopologies'),
   ]
+}
+
+function topologyErrors(terms: NonNullable<StorageClass['allowedTopologies']>, path: string): FieldError[] {
+  const errors: FieldError[] = []
+  const shapes = new Set<string>()
+  terms.forEach((term, index) => {
+    const at = `${path}[${index}]`
+    const keys = new Map<string, readonly string[]>()
+    const expressions = term.matchLabelExpressions ?? []
+    if (expressions.length === 0) errors.push(required(at, ''))
+    expressions.forEach(({ key, values = [] }, i) => {
+      const on = `${at}.matchLabelExpressions[${i}]`
+      if (values.length === 0) errors.push(required(`${on}.values`))
+      values.forEach((value, k) => {
+        if (values.indexOf(value) < k) errors.push(duplicate(`${on}.values[${k}]`, value))
+      })
+      errors.push(...textErrors(key ?? '', qualifiedNameErrors, `${on}.key`))
+      if (keys.has(key)) errors.push(duplicate(`${on}.key`, key))
+      keys.set(key, [...values].sort())
+    })
+    const shape = JSON.stringify([...keys].sort())
+    if (shapes.has(shape)) errors.push(duplicate(`${at}.matchLabelExpressions`, ''))
+    shapes.add(shape)
+  })
+  return errors
 }
 
 export function storageClassUpdateErrors(next: StorageClass, previous: StorageClass): FieldError[] {
@@ -71,6 +97,9 @@ export function csiDriverErrors({ metadata, spec }: CSIDriver): FieldError[] {
   spec?.volumeLifecycleModes?.forEach((mode, index) => {
     errors.push(...oneOfErrors(mode, ['Ephemeral', 'Persistent'], `spec.volumeLifecycleModes[${index}]`))
   })
+  const seconds = spec?.nodeAllocatableUpdatePeriodSeconds
+  if (seconds !== undefined && seconds < 10)
+    errors.push(invalid('spec.nodeAllocatableUpdatePeriodSeconds', seconds, 'must be greater than or equal to 10 seconds'))
   const audiences = new Set<string>()
   spec?.tokenRequests?.forEach((request, index) => {
     const at = `spec.tokenRequests[${index}]`
@@ -96,7 +125,8 @@ export function csiNodeErrors({ spec }: CSINode): FieldError[] {
     if (!driver.nodeID) errors.push(required(`${at}.nodeID`))
     if (names.has(driver.name)) errors.push(duplicate(`${at}.name`, driver.name))
     names.add(driver.name)
-    driver.topologyKeys?.forEach((key) => {
+    driver.topologyKeys?.forEach((key, i) => {
+      if (driver.topologyKeys?.indexOf(key) !== i) errors.push(duplicate(`${at}.topologyKeys`, key))
       errors.push(...textErrors(key, qualifiedNameErrors, `${at}.topologyKeys`))
     })
     if ((driver.allocatable?.count ?? 0) < 0)
@@ -118,7 +148,9 @@ export function csiNodeUpdateErrors(next: CSINode, previous: CSINode): FieldErro
 export const csiStorageCapacityErrors = (capacity: CSIStorageCapacity): FieldError[] => [
   ...labelSelectorErrors(capacity.nodeTopology, 'nodeTopology'),
   ...requiredText(capacity.storageClassName, dnsSubdomainErrors, 'storageClassName'),
-  ...(capacity.capacity?.startsWith('-') ? [invalid('capacity', capacity.capacity, 'must be greater than or equal to 0')] : []),
+  ...(['capacity', 'maximumVolumeSize'] as const).flatMap((name) =>
+    capacity[name]?.startsWith('-') ? [invalid(name, capacity[name], 'must be greater than or equal to 0')] : [],
+  ),
 ]
 
 export const csiStorageCapacityUpdateErrors = (next: CSIStorageCapacity, previous: CSIStorageCapacity): FieldError[] => [
@@ -128,7 +160,7 @@ export const csiStorageCapacityUpdateErrors = (next: CSIStorageCapacity, previou
 
 export function volumeAttachmentErrors({ spec }: VolumeAttachment): FieldError[] {
   const errors: FieldError[] = []
-  if (!spec?.attacher) errors.push(required('spec.attacher'))
+  errors.push(...driverNameErrors(spec?.attacher, 'spec.attacher'))
   if (!spec?.source?.persistentVolumeName && !spec?.source?.inlineVolumeSpec)
     errors.push(required('spec.source', 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'))
   else if (spec.source.persistentVolumeName && spec.source.inlineVolumeSpec)
@@ -141,7 +173,12 @@ export const volumeAttachmentUpdateErrors = (next: VolumeAttachment, previous: V
   immutableErrors(next.spec, previous.spec, 'spec')
 
 export const storageVersionMigrationErrors = ({ spec }: StorageVersionMigration): FieldError[] =>
-  spec?.resource?.resource ? [] : [required('spec.resource.resource', 'resource is required')]
+  spec?.resource?.resource
+    ? [
+        ...textErrors(spec.resource.resource, dnsLabelErrors, 'spec.resource.resource'),
+        ...(spec.resource.group ? textErrors(spec.resource.group, dnsSubdomainErrors, 'spec.resource.group') : []),
+      ]
+    : [required('spec.resource.resource', 'resource is required')]
 
 export const storageVersionMigrationUpdateErrors = (next: StorageVersionMigration, previous: StorageVersionMigration): FieldError[] =>
   immutableErrors(next.spec, previous.spec, 'spec')

@@ -75,7 +75,7 @@ t.test('metadata', async (t) => {
     [{ name: '', generateName: 'web-' }, ''],
     [
       { labels: { 'a b': 'c' } },
-      `Pod "web" is invalid: metadata.labels: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
+      `Pod "web" is invalid: metadata.labels: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
     ],
     [
       { finalizers: ['mine'] },
@@ -284,7 +284,7 @@ t.test('services, configuration, roles', async (t) => {
     [
       'core v1 services',
       { metadata: { name: '1s' }, spec: { ports: [{ port: 80 }] } },
-      `Service "1s" is invalid: metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name', or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`,
+      `Service "1s" is invalid: metadata.name: Invalid value: "1s": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`,
     ],
     ['core v1 services', { metadata: { name: 's' }, spec: {} }, 'Service "s" is invalid: spec.ports: Required value'],
     [
@@ -300,7 +300,7 @@ t.test('services, configuration, roles', async (t) => {
     [
       'core v1 configmaps',
       { metadata: { name: 'c' }, data: { 'a/b': '' } },
-      `ConfigMap "c" is invalid: data[a/b]: Invalid value: "a/b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', or 'KEY_NAME', or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')`,
+      `ConfigMap "c" is invalid: data[a/b]: Invalid value: "a/b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')`,
     ],
     [
       'core v1 secrets',

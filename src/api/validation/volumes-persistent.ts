@@ -36,8 +36,9 @@ export function persistentVolumeErrors(volume: PersistentVolume): FieldError[] {
   const { spec } = volume
   if (!spec) return [required('spec')]
   const errors = modesErrors(spec.accessModes, 'spec.accessModes')
-  if (Object.keys(spec.capacity ?? {}).length === 0) errors.push(required('spec.capacity'))
-  else if (!spec.capacity?.storage) errors.push(notSupported('spec.capacity', spec.capacity, ['storage']))
+  const amounts = Object.keys(spec.capacity ?? {})
+  if (amounts.length === 0) errors.push(required('spec.capacity'))
+  if (!spec.capacity?.storage || amounts.length > 1) errors.push(notSupported('spec.capacity', spec.capacity, ['storage']))
   for (const [name, amount] of Object.entries(spec.capacity ?? {}))
     if (!positive(amount)) errors.push(invalid(`spec.capacity[${name}]`, amount, 'must be greater than zero'))
   errors.push(
@@ -53,6 +54,8 @@ export function persistentVolumeErrors(volume: PersistentVolume): FieldError[] {
     errors.push(forbidden(`spec.${source}`, 'may not specify more than 1 volume type'))
   })
   if (spec.hostPath && !spec.hostPath.path) errors.push(required('spec.hostPath.path'))
+  if (spec.hostPath?.path?.split('/').includes('..'))
+    errors.push(invalid('spec.hostPath.path', spec.hostPath.path, "must not contain '..'"))
   if (spec.hostPath?.path === '/' && spec.persistentVolumeReclaimPolicy === 'Recycle')
     errors.push(forbidden('spec.persistentVolumeReclaimPolicy', "may not be 'recycle' for a hostPath mount of '/'"))
   if (spec.local) {
@@ -95,6 +98,8 @@ export function claimSpecErrors(spec: PersistentVolumeClaimSpec | undefined, pat
   if (storage === undefined) errors.push(required(`${path}.resources[storage]`))
   else if (!positive(storage)) errors.push(invalid(`${path}.resources[storage]`, storage, 'must be greater than zero'))
   if (spec.storageClassName) errors.push(...textErrors(spec.storageClassName, dnsSubdomainErrors, `${path}.storageClassName`))
+  if (spec.volumeAttributesClassName)
+    errors.push(...textErrors(spec.volumeAttributesClassName, dnsSubdomainErrors, `${path}.volumeAttributesClassName`))
   errors.push(...oneOfErrors(spec.volumeMode, ['Block', 'Filesystem'], `${path}.volumeMode`, { optional: true }))
   for (const name of ['dataSource', 'dataSourceRef'] as const) {
     const source = spec[name]

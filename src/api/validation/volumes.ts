@@ -3,8 +3,8 @@ import { duplicate, type FieldError, forbidden, invalid, notSupported, required 
 import type { DownwardAPIVolumeFile, KeyToPath, PersistentVolumeClaimSpec, Volume, VolumeProjection } from '../generated/kinds.js'
 import { dnsLabelErrors } from '../names.js'
 import { labelSelectorErrors } from '../selector/labels.js'
-import { oneOfErrors, requiredText } from './common.js'
-import { fieldRefErrors, localPathErrors, resourceFieldRefErrors } from './container.js'
+import { localPathErrors, oneOfErrors, requiredText } from './common.js'
+import { fieldRefErrors, resourceFieldRefErrors } from './container.js'
 import { claimSpecErrors } from './volumes-persistent.js'
 
 const downwardPaths = ['metadata.name', 'metadata.namespace', 'metadata.uid', 'metadata.labels', 'metadata.annotations']

@@ -12,8 +12,9 @@ import type {
   StatefulSet,
 } from '../generated/kinds.js'
 import { equalJson } from '../json/value.js'
+import { dnsLabelErrors } from '../names.js'
 import { labelErrors, labelSelector, labelSelectorErrors, mapSelector } from '../selector/labels.js'
-import { immutableErrors, intOrPercentErrors, nonNegativeErrors, oneOfErrors, percentOf } from './common.js'
+import { immutableErrors, intOrPercentErrors, nonNegativeErrors, oneOfErrors, percentOf, textErrors } from './common.js'
 import { templateErrors } from './pod.js'
 import { claimSpecErrors } from './volumes-persistent.js'
 
@@ -105,6 +106,8 @@ export function replicationControllerErrors({ spec }: ReplicationController): Fi
   errors.push(...templateErrors(spec.template, 'spec.template'))
   if (spec.template.spec?.restartPolicy && spec.template.spec.restartPolicy !== 'Always')
     errors.push(notSupported('spec.template.spec.restartPolicy', spec.template.spec.restartPolicy, ['Always']))
+  if (spec.template.spec?.activeDeadlineSeconds !== undefined)
+    errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicationController is not Supported'))
   return errors
 }
 
@@ -145,6 +148,10 @@ export function statefulSetErrors({ spec }: StatefulSet): FieldError[] {
   return errors
 }
 
+/** Older sets keep the name they were made with. */
+export const statefulSetCreateErrors = ({ spec }: StatefulSet): FieldError[] =>
+  spec?.serviceName ? textErrors(spec.serviceName, dnsLabelErrors, 'spec.serviceName') : []
+
 const stsChangeable =
   "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
 
@@ -181,6 +188,9 @@ export function daemonSetErrors({ spec }: DaemonSet): FieldError[] {
       ...intOrPercentErrors(maxUnavailable, 'spec.updateStrategy.rollingUpdate.maxUnavailable'),
       ...intOrPercentErrors(maxSurge, 'spec.updateStrategy.rollingUpdate.maxSurge'),
     )
+    for (const [name, value] of Object.entries({ maxUnavailable, maxSurge }))
+      if ((percentOf(value) ?? 0) > 100)
+        errors.push(invalid(`spec.updateStrategy.rollingUpdate.${name}`, value, 'must not be greater than 100%'))
     const some = (value: number | string | undefined): boolean => value !== undefined && value !== 0 && percentOf(value) !== 0
     if (some(maxUnavailable) && some(maxSurge))
       errors.push(invalid('spec.updateStrategy.rollingUpdate.maxSurge', maxSurge, 'may not be set when maxUnavailable is non-zero'))

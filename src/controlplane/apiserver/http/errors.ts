@@ -47,3 +47,7 @@ export const answerErrors =
     const headers = { 'cache-control': 'no-cache, private', ...response.headers, ...warnings }
     return compressed({ ...response, headers }, context.request.headers['accept-encoding'])
   }
+
+export const noSuchResource = (): ApiError => new ApiError('NotFound', 'the server could not find the requested resource', { details: {} })
+export const noSuchMethod = (): ApiError =>
+  new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource')

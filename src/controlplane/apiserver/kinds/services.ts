@@ -1,42 +1,14 @@
 // Addresses and ports of Services: taken in the same transaction that writes the Service, so none is ever handed out twice.
-import {
-  addressBits,
-  EndpointSlice,
-  Endpoints,
-  encodeJson,
-  equalJson,
-  IPAddress,
-  inCidr,
-  type JsonObject,
-  type Kind,
-  type Resource,
-  Service,
-  ServiceCIDR,
-} from '../../../api/index.js'
-import { ApiError, type Clock, isStatus, type Random, randomInt, rfc3339, uuid } from '../../../lib/index.js'
+import { encodeJson, equalJson, IPAddress, inCidr, isIP, type JsonObject, type Resource, type Service } from '../../../api/index.js'
+import { ApiError, type Clock, type Random, randomInt, rfc3339, uuid } from '../../../lib/index.js'
 import type { Store } from '../../../store/index.js'
-import { systemRequest } from '../bootstrap.js'
 import { ROOT } from '../registry/feed.js'
 import type { Companions, HookRequest, KindHooks } from '../registry/hooks.js'
-import type { Writer } from '../registry/writer.js'
-
-export interface ServiceRanges {
-  /** One range, or one of each family with a comma between them: the first is the cluster's own family. */
-  readonly cidr: string
-  readonly nodePorts: { readonly first: number; readonly last: number }
-}
+import { addressText, familyOf, type Range, rangeOf, type ServiceRanges } from './service-ranges.js'
 
 const addressKey = (ip: string): string => `${ROOT}ipaddresses/${ip}`
 /** Node ports have no objects of their own in the API; their keys live outside /registry. */
 const portKey = (protocol: string, port: number): string => `/knarr/nodeports/${protocol}/${port}`
-
-const dotted = (value: bigint): string => [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join('.')
-
-function addressText(value: bigint, v6: boolean): string {
-  if (!v6) return dotted(value)
-  const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16))
-  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
-}
 
 const invalid = (service: Service, field: string, value: unknown, message: string): ApiError =>
   new ApiError(
@@ -76,24 +48,6 @@ function dropOfOtherType(object: JsonObject, previous: Service | undefined): voi
   if (spec.type === 'ExternalName') drop('internalTrafficPolicy')
 }
 
-interface Range {
-  readonly cidr: string
-  readonly family: string
-  readonly base: bigint
-  readonly size: bigint
-  /** The band that static addresses are chosen from is left for them while there is room elsewhere. */
-  readonly band: number
-}
-
-const familyOf = (ip: string): string => (ip.includes(':') ? 'IPv6' : 'IPv4')
-
-function rangeOf(cidr: string): Range {
-  const [network = '', bits = '0'] = cidr.split('/')
-  const size = 1n << BigInt((network.includes(':') ? 128 : 32) - Number(bits))
-  const band = Number(size > 65536n ? 256n : size > 256n ? 16n + size / 256n : size / 16n)
-  return { cidr, family: familyOf(network), base: addressBits(network) ?? 0n, size, band }
-}
-
 /** Every node port of a Service with its protocol; the health check's counts as TCP. */
 function portsOf(service: Service | undefined): PortUse[] {
   const ports = (service?.spec?.ports ?? []).flatMap(({ nodePort, protocol = 'TCP' }) => (nodePort ? [{ protocol, port: nodePort }] : []))
@@ -109,6 +63,13 @@ function saidAddresses(spec: JsonObject, before: Service | undefined): readonly 
   if (one && one !== before?.spec?.clusterIP && known.length > 0 && equalJson(all, known)) return [one, ...all.slice(1)]
   if (all.length > 0) return all
   return one ? [one] : []
+}
+
+/** Wishes that contradict themselves are for validation to name: nothing is handed out for them. */
+function refused({ clusterIP, ipFamilies }: JsonObject, said: readonly string[]): boolean {
+  const families = (ipFamilies ?? []) as readonly string[]
+  const wrong = families.some((family, index) => !['IPv4', 'IPv6'].includes(family) || families.indexOf(family) < index)
+  return wrong || said.some((ip) => ip !== 'None' && !isIP(ip)) || (Boolean(clusterIP) && said.length > 0 && said[0] !== clusterIP)
 }
 
 const addressesOf = (service: Service | undefined): string[] => {
@@ -194,6 +155,7 @@ export function serviceHooks(
     }
     const before = previous && wantsAddress(previous) ? previous : undefined
     const said = saidAddresses(spec, before)
+    if (refused(spec, said)) return
     if (before && said.length > 0 && said[0] !== addressesOf(before)[0]) {
       // Nothing is handed out for a wish that validation refuses.
       spec.clusterIP = said[0] as string
@@ -242,8 +204,8 @@ export function serviceHooks(
     const ports = (spec.ports ?? []) as JsonObject[]
     const before = portsOf(previous)
     if (!wantsNodePorts(service)) {
-      // A Service that stops being reachable through nodes gives its ports back, unless the client keeps naming new ones.
-      if (service.spec?.type !== 'LoadBalancer') for (const port of ports) delete port.nodePort
+      // Ports that were carried over from another type go before validation; those that the client names are refused there.
+      if (service.spec?.type === 'ExternalName') for (const port of ports) delete port.nodePort
       return
     }
     const taken: PortUse[] = []
@@ -358,89 +320,5 @@ export function serviceHooks(
       await allocate(object, previous)
       return
     }
-  }
-}
-
-/** The `kubernetes` Service in `default`, and its endpoint: this server. */
-export async function publishSelf(
-  writer: Writer,
-  { address, port }: { readonly address: string; readonly port: number },
-  { cidr }: ServiceRanges,
-): Promise<void> {
-  const cidrs = cidr.split(',')
-  const { base, family } = rangeOf(cidrs[0] ?? '')
-  const clusterIP = addressText(base + 1n, family === 'IPv6')
-  const meta = { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } }
-  const spec = {
-    clusterIP,
-    clusterIPs: [clusterIP],
-    ipFamilies: [family],
-    ipFamilyPolicy: 'SingleStack',
-    type: 'ClusterIP',
-    sessionAffinity: 'None',
-    internalTrafficPolicy: 'Cluster',
-    ports: [{ name: 'https', protocol: 'TCP', port: 443, targetPort: port }],
-  }
-  await ensureObject(writer, Service, { apiVersion: 'v1', kind: 'Service', metadata: meta, spec })
-  await ensureObject(writer, ServiceCIDR, {
-    apiVersion: ServiceCIDR.apiVersion,
-    kind: 'ServiceCIDR',
-    metadata: { name: 'kubernetes' },
-    spec: { cidrs },
-  })
-  const endpointMeta = { name: 'kubernetes', namespace: 'default' }
-  const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' }
-  await ensureObject(
-    writer,
-    Endpoints,
-    {
-      apiVersion: 'v1',
-      kind: 'Endpoints',
-      metadata: { ...endpointMeta, labels },
-      subsets: [{ addresses: [{ ip: address }], ports: [{ name: 'https', port, protocol: 'TCP' }] }],
-    },
-    'subsets',
-  )
-  await ensureObject(
-    writer,
-    EndpointSlice,
-    {
-      apiVersion: EndpointSlice.apiVersion,
-      kind: 'EndpointSlice',
-      metadata: { ...endpointMeta, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
-      addressType: family,
-      endpoints: [{ addresses: [address], conditions: { ready: true } }],
-      ports: [{ name: 'https', port, protocol: 'TCP' }],
-    },
-    'endpoints',
-  )
-}
-
-/** Makes the object; of one that is there, `keep` is the field that is brought up to date: other servers add themselves to it. */
-async function ensureObject(writer: Writer, kind: Kind, object: JsonObject, field?: 'subsets' | 'endpoints'): Promise<void> {
-  const { name, namespace = '' } = object.metadata as { name: string; namespace?: string }
-  const request = systemRequest(kind, namespace, name)
-  try {
-    await writer.create({ ...request, name: '' }, structuredClone(object))
-  } catch (error) {
-    // A Service that is there holds its address, and a second one with it is Invalid before its name is looked at.
-    if (!isStatus(error, 'AlreadyExists', 'Invalid')) throw error
-    if (field === undefined) {
-      const unchanged = (previous: Resource): JsonObject => previous as unknown as JsonObject
-      await writer.update(request, unchanged, { exact: false }).catch((missing: unknown) => {
-        throw isStatus(missing, 'NotFound') ? error : missing
-      })
-      return
-    }
-    await writer.update(
-      request,
-      (previous) => {
-        const present = ((previous as unknown as JsonObject)[field] ?? []) as JsonObject[]
-        const [mine] = object[field] as JsonObject[]
-        const known = present.some((one) => JSON.stringify(one.addresses) === JSON.stringify(mine?.addresses))
-        return { ...previous, [field]: known ? present : [...present, ...(mine ? [mine] : [])] } as unknown as JsonObject
-      },
-      { exact: false },
-    )
   }
 }

@@ -4,7 +4,8 @@ import { ApiError, rfc3339 } from '../../../lib/index.js'
 import { typeFor } from '../bootstrap.js'
 import { readObject, writeQuery } from '../http/body.js'
 import { answer, jsonBytes } from '../http/respond.js'
-import { type SpecialHandler, writeRequest } from '../resources.js'
+import type { SpecialHandler } from '../verbs/services.js'
+import { writeRequest } from '../verbs/written.js'
 
 const invalidBinding = (name: string, message: string): ApiError =>
   new ApiError('Invalid', `Binding ${JSON.stringify(name)} is invalid: ${message}`)

@@ -3,11 +3,13 @@ import { type Eviction, type JsonObject, labelSelector, notFoundError, Pod, PodD
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import { systemRequest, typeFor } from '../bootstrap.js'
 import { readObject, writeQuery } from '../http/body.js'
+import { noSuchMethod } from '../http/errors.js'
 import { checkDeleteOptions } from '../http/request-options.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import { createReader } from '../registry/backend.js'
 import { readCached } from '../registry/storage.js'
-import { noSuchMethod, type ResourceServices, type SpecialHandler, writeRequest } from '../resources.js'
+import type { ResourceServices, SpecialHandler } from '../verbs/services.js'
+import { writeRequest } from '../verbs/written.js'
 
 /** Pods remembered as on their way out, while the budget's controller has not seen them go. */
 const MOST_DISRUPTED = 2000

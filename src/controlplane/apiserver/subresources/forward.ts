@@ -4,9 +4,10 @@ import { EndpointSlice, Node, notFoundError, Pod, Service } from '../../../api/i
 import { ApiError, readBody } from '../../../lib/index.js'
 import { typeFor } from '../bootstrap.js'
 import type { RequestContext } from '../http/context.js'
+import { noSuchMethod } from '../http/errors.js'
 import { createReader, type Reader } from '../registry/backend.js'
 import { readCached } from '../registry/storage.js'
-import { noSuchMethod, type ResourceServices, type SpecialHandler, type SpecialHandlers } from '../resources.js'
+import type { ResourceServices, SpecialHandler, SpecialHandlers } from '../verbs/services.js'
 import type { Connector, Target } from './node-connection.js'
 import { behindProxy } from './proxy-links.js'
 

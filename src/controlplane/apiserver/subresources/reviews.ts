@@ -7,9 +7,10 @@ import type { Authorizer } from '../authorization/authorizer.js'
 import type { Rbac } from '../authorization/rbac.js'
 import { readObject } from '../http/body.js'
 import type { RequestContext, User } from '../http/context.js'
+import { noSuchMethod } from '../http/errors.js'
 import { negotiate } from '../http/negotiate.js'
 import { answer, jsonBytes } from '../http/respond.js'
-import { noSuchMethod, type SpecialHandler, type SpecialHandlers } from '../resources.js'
+import type { SpecialHandler, SpecialHandlers } from '../verbs/services.js'
 
 interface ReviewServices {
   readonly authorizer: Authorizer

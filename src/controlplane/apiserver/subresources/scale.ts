@@ -14,10 +14,12 @@ import {
 } from '../../../api/index.js'
 import { ApiError } from '../../../lib/index.js'
 import { bodyBytes, contentType, parseBody, writeQuery } from '../http/body.js'
+import { noSuchMethod, noSuchResource } from '../http/errors.js'
 import { negotiate } from '../http/negotiate.js'
 import { answer } from '../http/respond.js'
 import { readCached } from '../registry/storage.js'
-import { noSuchMethod, noSuchResource, type SpecialHandler, writeRequest } from '../resources.js'
+import type { SpecialHandler } from '../verbs/services.js'
+import { writeRequest } from '../verbs/written.js'
 
 const steps = (path: string): string[] => path.replace(/^\./, '').split('.')
 

@@ -4,9 +4,10 @@ import { ApiError, rfc3339 } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
 import { typeFor } from '../bootstrap.js'
 import { readObject } from '../http/body.js'
+import { noSuchMethod } from '../http/errors.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import { createReader, type Reader } from '../registry/backend.js'
-import { noSuchMethod, type SpecialHandler } from '../resources.js'
+import type { SpecialHandler } from '../verbs/services.js'
 
 const SHORTEST = 600
 const LONGEST = 2 ** 32
