@@ -10,6 +10,9 @@ const FORBIDDEN = 'resourceVersionMatch: Forbidden: resourceVersionMatch is forb
 const list = (errors: string): string => `ListOptions.meta.k8s.io "" is invalid: ${errors}`
 const number = (text: string): string => `strconv.ParseInt: parsing "${text}": invalid syntax`
 
+const revision = (text: string, problem = 'invalid syntax'): string =>
+  `resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": ${problem}`
+
 /** resourceVersion × resourceVersionMatch × limit × continue × sendInitialEvents. */
 const LISTS: Readonly<Record<string, [number, string?]>> = {
   '': [200],
@@ -43,19 +46,32 @@ const LISTS: Readonly<Record<string, [number, string?]>> = {
   'continue=TOKEN&resourceVersion=0': [200],
   [`continue=${token({ v: 'meta.k8s.io/v2', rv: 1, start: 'a' })}`]: [
     400,
-    'continue key is not valid: server does not recognize this encoded version meta.k8s.io/v2',
+    'invalid continue token: continue key is not valid: server does not recognize this encoded version meta.k8s.io/v2',
   ],
   [`continue=${token({ v: 'meta.k8s.io/v1', rv: 0, start: 'a' })}`]: [
     400,
-    'continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)',
+    'invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)',
   ],
   [`continue=${token({ v: 'meta.k8s.io/v1', rv: 1, start: '' })}`]: [
     400,
-    'continue key is not valid: encoded start key empty (version meta.k8s.io/v1)',
+    'invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)',
   ],
-  [`continue=${token({ v: 'meta.k8s.io/v1', rv: 1, start: '../secrets' })}`]: [400, 'continue key is not valid: ../secrets'],
-  [`continue=${token({ v: 'meta.k8s.io/v1', rv: 1, start: 'a//b' })}`]: [400, 'continue key is not valid: a//b'],
-  [`continue=${token(null)}`]: [400, 'continue key is not valid: server does not recognize this encoded version '],
+  [`continue=${token({ v: 'meta.k8s.io/v1', rv: 1, start: '../secrets' })}`]: [
+    400,
+    'invalid continue token: continue key is not valid: ../secrets',
+  ],
+  [`continue=${token({ v: 'meta.k8s.io/v1', rv: 1, start: 'a//b' })}`]: [400, 'invalid continue token: continue key is not valid: a//b'],
+  [`continue=${token(null)}`]: [400, 'invalid continue token: continue key is not valid: server does not recognize this encoded version '],
+  'resourceVersion=x': [400, `invalid resource version: ${revision('x')}`],
+  'resourceVersion=-1': [400, `invalid resource version: ${revision('-1')}`],
+  'resourceVersion=1.5&limit=1': [400, `invalid resource version: ${revision('1.5')}`],
+  'resourceVersion=18446744073709551616': [400, `invalid resource version: ${revision('18446744073709551616', 'value out of range')}`],
+  'watch=1&resourceVersion=x': [400, revision('x')],
+  'resourceVersion=9007199254740991': [504],
+  'resourceVersion=18446744073709551615': [504],
+  'resourceVersion=99999999&resourceVersionMatch=Exact': [504],
+  'resourceVersion=99999999&limit=1': [504],
+  'watch=1&resourceVersion=99999999': [504],
   'limit=x': [400, number('x')],
   'timeoutSeconds=1.5': [400, number('1.5')],
   'watch=1&timeoutSeconds=x': [400, number('x')],
@@ -83,6 +99,17 @@ void t.test('lists and watches', async (t) => {
     t.equal(answer.status, status, query)
     if (message !== undefined) t.equal(answer.body.message, message, query)
   }
+  t.match(await ask('GET', `${maps}/a?resourceVersion=x`), { status: 400, body: { message: revision('x') } })
+  for (const path of [`${maps}?resourceVersion=99999999`, `${maps}/a?resourceVersion=99999999`])
+    t.match(await ask('GET', path), {
+      status: 504,
+      headers: { 'retry-after': '1' },
+      body: {
+        reason: 'Timeout',
+        message: /^Timeout: Too large resource version: 99999999, current: \d+$/,
+        details: { retryAfterSeconds: 1, causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }] },
+      },
+    })
   const { body } = await ask('GET', `${maps}?resourceVersionMatch=Exact`)
   t.same(body.details, {
     group: 'meta.k8s.io',

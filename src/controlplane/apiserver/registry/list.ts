@@ -39,7 +39,7 @@ const encodeToken = ({ revision, start }: Position): string =>
 
 function decodeToken(token: string): Position {
   const refuse = (detail: string): never => {
-    throw new ApiError('BadRequest', `continue key is not valid: ${detail}`)
+    throw new ApiError('BadRequest', `invalid continue token: continue key is not valid: ${detail}`)
   }
   let read: unknown
   try {
@@ -62,15 +62,24 @@ const TOO_OLD =
   'token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was ' +
   'returned and now may show up in the list.'
 
+const LARGEST = 2n ** 64n - 1n
+
+/** Throws BadRequest for what is no number; Kubernetes says it in these words, though with another code for get and watch. */
 export function parseRevision(text: string | null): number | undefined {
   if (text === null || text === '') return undefined
-  if (!/^\d{1,16}$/.test(text)) {
-    throw new ApiError(
-      'Invalid',
-      `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-    )
+  const number = /^\d+$/.test(text)
+  if (number && BigInt(text) <= LARGEST) return Number(text)
+  const said = JSON.stringify(text)
+  const problem = number ? 'value out of range' : 'invalid syntax'
+  throw new ApiError('BadRequest', `resourceVersion: Invalid value: ${said}: strconv.ParseUint: parsing ${said}: ${problem}`)
+}
+
+function revisionOfList(query: URLSearchParams): number | undefined {
+  try {
+    return parseRevision(query.get('resourceVersion'))
+  } catch (error) {
+    throw new ApiError('BadRequest', `invalid resource version: ${(error as Error).message}`, { cause: error })
   }
-  return Number(text)
 }
 
 /** Waits for a revision that a client has seen elsewhere; 504 when it does not come. */
@@ -152,7 +161,7 @@ async function sourceFor(backend: Backend, cache: ResourceCache, info: RequestIn
   const { query } = info
   const { prefix, everything } = selection
   const token = query.get('continue')
-  const revision = parseRevision(query.get('resourceVersion'))
+  const revision = revisionOfList(query)
   if (token) {
     if (revision !== undefined && revision !== 0) {
       throw new ApiError('BadRequest', 'specifying resource version is not allowed when using continue')
@@ -170,7 +179,9 @@ async function sourceFor(backend: Backend, cache: ResourceCache, info: RequestIn
       throw error
     }
   }
-  if (query.get('resourceVersionMatch') === 'Exact' && revision) {
+  // Pages without a word about the match are of the revision that is named: older than the word.
+  const match = query.get('resourceVersionMatch') ?? ''
+  if (revision && (match === 'Exact' || (match === '' && limit > 0))) {
     if (cache.changed <= revision && cache.revision >= revision) return { ...fromCache(cache, prefix, ''), revision }
     try {
       return await fromStore(backend, cache, { prefix, start: '', revision, limit: everything ? limit : 0 })
