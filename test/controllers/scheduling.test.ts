@@ -172,7 +172,8 @@ t.test('gates, and what wakes a pod that waits', async (t) => {
   for (const name of ['gated', 'label']) await client.delete(Pod, { namespace, name })
   t.ok((await placed('room', 300)) <= WAKES, 'room')
   await client.create(Node, {
-    ...node,
+    apiVersion: 'v1',
+    kind: 'Node',
     metadata: { name: 'node-9', labels: { kind: 'new' } },
     spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] },
   } as Node)

@@ -123,7 +123,11 @@ export class Invariants {
     if (bounds.settled && this.undisturbed.has(name) && available < bounds.least) {
       this.violations.push(`deployment ${name} has ${available} available pods, at least ${bounds.least} are wanted`)
     }
-    if (pods.length === active && active === available && active === (deployment.spec?.replicas ?? 1)) {
+    // Whoever has not seen the newest wish may be at work on the one before.
+    const seen = [deployment, ...this.kind<ReplicaSet>('ReplicaSet').filter((set) => ownerOf(set) === deployment.metadata.uid)].every(
+      ({ metadata, status }) => status?.observedGeneration === metadata.generation,
+    )
+    if (seen && pods.length === active && active === available && active === (deployment.spec?.replicas ?? 1)) {
       this.#bounds.set(deployment.metadata.uid ?? '', { ...this.#allowed(deployment), settled: true })
     }
   }

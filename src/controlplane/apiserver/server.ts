@@ -5,7 +5,8 @@ import { compactEvery, encryptingStore } from '../../store/index.js'
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './admission/certificates.js'
 import { escalationCheck } from './admission/escalation.js'
 import { namespaceLifecycle } from './admission/namespace-lifecycle.js'
-import { nodeRestriction, taintNodesByCondition } from './admission/nodes.js'
+import { nodeRestriction } from './admission/node-restriction.js'
+import { taintNodesByCondition } from './admission/nodes.js'
 import { type AdmissionPlugin, admissionChain } from './admission/plugin.js'
 import { podSecurity } from './admission/pod-security.js'
 import { defaultTolerationSeconds, podTolerationOfPressure, priority, runtimeClass, serviceAccount } from './admission/pods.js'
@@ -126,6 +127,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const deleter = createDeleter(backend, admission, hooks)
   const services: ResourceServices = {
     backend,
+    admission,
     writer,
     deleter,
     maxBodyBytes: options.maxBodyBytes ?? 3 * 1024 * 1024,

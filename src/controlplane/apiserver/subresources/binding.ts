@@ -5,7 +5,7 @@ import { typeFor } from '../bootstrap.js'
 import { readObject, writeQuery } from '../http/body.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import type { SpecialHandler } from '../verbs/services.js'
-import { writeRequest } from '../verbs/written.js'
+import { admitBody, writeRequest } from '../verbs/written.js'
 
 const invalidBinding = (name: string, message: string): ApiError =>
   new ApiError('Invalid', `Binding ${JSON.stringify(name)} is invalid: ${message}`)
@@ -59,6 +59,7 @@ export const bindPod: SpecialHandler = async (context, _type, services) => {
   if (typeof target?.name !== 'string' || target.name === '') throw invalidBinding(name, 'target.name: Required value')
   const query = writeQuery(context)
   const type = typeFor(Pod)
+  await admitBody({ ...writeRequest(context, type, query), name, subresource: 'binding' }, value as JsonObject, services)
   const now = rfc3339(services.backend.clock.now())
   await services.writer.modify({ ...writeRequest(context, type, query), name, subresource: 'binding' }, (pod) =>
     bound(pod as Pod, binding as Binding, type, now),

@@ -9,7 +9,7 @@ import { answer, jsonBytes } from '../http/respond.js'
 import { createReader } from '../registry/backend.js'
 import { readCached } from '../registry/storage.js'
 import type { ResourceServices, SpecialHandler } from '../verbs/services.js'
-import { writeRequest } from '../verbs/written.js'
+import { admitBody, writeRequest } from '../verbs/written.js'
 
 /** Pods remembered as on their way out, while the budget's controller has not seen them go. */
 const MOST_DISRUPTED = 2000
@@ -98,6 +98,7 @@ export const evictPod: SpecialHandler = async (context, _type, services) => {
   checkDeleteOptions({ ...options, dryRun: options.dryRun ?? [] })
   const query = writeQuery(context)
   const dryRun = query.dryRun || (options.dryRun ?? []).includes('All')
+  await admitBody(writeRequest(context, type, { ...query, dryRun }), value as JsonObject, services)
   const found = await readCached(backend, type, namespace, name)
   if (!found) throw notFoundError(type, name)
   const request = { ...writeRequest(context, type, { ...query, dryRun }), subresource: '' }

@@ -1,5 +1,18 @@
 // serviceaccounts/token: a fresh token, bound to a pod, a secret or a node.
-import { type JsonObject, Node, notFoundError, Pod, Secret, ServiceAccount, type TokenRequestSpec } from '../../../api/index.js'
+import {
+  conflictError,
+  type FieldError,
+  invalid,
+  invalidObject,
+  isObject,
+  type JsonObject,
+  Node,
+  notFoundError,
+  Pod,
+  Secret,
+  ServiceAccount,
+  type TokenRequestSpec,
+} from '../../../api/index.js'
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
 import { typeFor } from '../bootstrap.js'
@@ -8,22 +21,14 @@ import { noSuchMethod } from '../http/errors.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import { createReader, type Reader } from '../registry/backend.js'
 import type { SpecialHandler } from '../verbs/services.js'
+import { admitBody, writeRequest } from '../verbs/written.js'
 
 const SHORTEST = 600
 const LONGEST = 2 ** 32
 
-const invalid = (field: string, value: unknown, message: string): ApiError =>
-  new ApiError(
-    'Invalid',
-    `TokenRequest.authentication.k8s.io "" is invalid: ${field}: Invalid value: ${JSON.stringify(value)}: ${message}`,
-    {
-      details: {
-        kind: 'TokenRequest',
-        group: 'authentication.k8s.io',
-        causes: [{ reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: ${message}`, field }],
-      },
-    },
-  )
+const refuse = (name: string, errors: readonly FieldError[]): void => {
+  if (errors.length > 0) throw invalidObject({ group: 'authentication.k8s.io', kind: 'TokenRequest', name }, errors)
+}
 
 interface Bound {
   readonly pod?: { readonly name: string; readonly uid: string }
@@ -37,18 +42,15 @@ async function boundTo(reference: TokenRequestSpec['boundObjectRef'], account: S
   const namespace = account.metadata.namespace ?? ''
   const kinds = { Pod, Secret, Node } as const
   const wanted = kinds[kind as keyof typeof kinds]
-  if (!wanted || apiVersion !== 'v1')
-    throw new ApiError(
-      'BadRequest',
-      `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to object ${kind ?? ''}, ${apiVersion ?? ''}`,
-    )
+  const [group, version] = (apiVersion ?? '').includes('/') ? (apiVersion ?? '').split('/') : ['', apiVersion ?? '']
+  if (!wanted || group !== '')
+    throw new ApiError('BadRequest', `cannot bind token to object of type ${group}/${version}, Kind=${kind ?? ''}`)
   const found = await reader.find<Pod | Secret | Node>(wanted as never, kind === 'Node' ? '' : namespace, name)
   if (!found) throw notFoundError(typeFor(wanted as never), name)
   if (uid && uid !== found.metadata.uid) {
-    throw new ApiError(
-      'Conflict',
-      `Operation cannot be fulfilled on ${wanted.plural} ${JSON.stringify(name)}: the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`,
-    )
+    const detail = `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`
+    // Here Kubernetes names the kind where it names the resource elsewhere.
+    throw conflictError({ group: '', plural: wanted.kind }, name, detail)
   }
   const own = { name, uid: found.metadata.uid ?? '' }
   if (kind === 'Secret') return { secret: own }
@@ -66,18 +68,32 @@ async function boundTo(reference: TokenRequestSpec['boundObjectRef'], account: S
 
 export const requestToken =
   (tokens: ServiceAccountTokens): SpecialHandler =>
-  async (context, _type, services) => {
+  async (context, type, services) => {
     if (context.info.verb !== 'create') throw noSuchMethod()
     const { name, namespace } = context.info
     const reader = createReader(services.backend.feed)
     const account = await reader.find(ServiceAccount, namespace, name)
     if (!account) throw notFoundError(typeFor(ServiceAccount), name)
     const { value } = await readObject(context, services.maxBodyBytes, 'TokenRequest')
-    const spec = ((value as JsonObject | null)?.spec ?? {}) as Partial<TokenRequestSpec>
+    const body: JsonObject = isObject(value) ? value : {}
+    const said = isObject(body.metadata) ? body.metadata : {}
+    const elsewhere = (field: 'name' | 'namespace', wanted: string): FieldError[] =>
+      said[field] && said[field] !== wanted
+        ? [invalid(`metadata.${field}`, said[field], `must match the service account ${field} if specified`)]
+        : []
+    refuse(name, [...elsewhere('name', name), ...elsewhere('namespace', namespace)])
+    if (said.uid && said.uid !== account.metadata.uid) {
+      const detail = `the UID in the token request (${String(said.uid)}) does not match the UID of the service account (${account.metadata.uid})`
+      throw conflictError({ group: 'authentication.k8s.io', plural: 'TokenRequest' }, name, detail)
+    }
+    const spec = (body.spec ?? {}) as Partial<TokenRequestSpec>
     const seconds = spec.expirationSeconds ?? 3600
+    const at = 'spec.expirationSeconds'
     if (!Number.isSafeInteger(seconds) || seconds < SHORTEST)
-      throw invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 10 minutes')
-    if (seconds > LONGEST) throw invalid('spec.expirationSeconds', seconds, 'may not specify a duration larger than 2^32 seconds')
+      refuse('', [invalid(at, seconds, 'may not specify a duration less than 10 minutes')])
+    if (seconds > LONGEST) refuse('', [invalid(at, seconds, 'may not specify a duration larger than 2^32 seconds')])
+    const request = writeRequest(context, type, { dryRun: false, fieldManager: '' })
+    await admitBody(request, { ...body, metadata: { ...said, name, namespace } }, services)
     const audiences = spec.audiences?.length ? spec.audiences : tokens.defaultAudiences
     const bound = await boundTo(spec.boundObjectRef, account, reader)
     const { token, expires } = tokens.issue({ account, audiences, seconds, ...bound })

@@ -1,6 +1,7 @@
 // What the verbs of a resource need, and what a handler of a subresource is.
 import type { ResourceType } from '../../../api/index.js'
 import type { HttpResponse } from '../../../lib/index.js'
+import type { Admission } from '../admission/plugin.js'
 import type { RequestContext } from '../http/context.js'
 import type { Backend } from '../registry/backend.js'
 import type { Deleter } from '../registry/deletion.js'
@@ -8,6 +9,7 @@ import type { Writer } from '../registry/writer.js'
 
 export interface ResourceServices {
   readonly backend: Backend
+  readonly admission: Admission
   readonly writer: Writer
   readonly deleter: Deleter
   readonly maxBodyBytes: number

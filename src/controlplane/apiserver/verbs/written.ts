@@ -27,6 +27,13 @@ export function writeRequest(
   }
 }
 
+/** The plugins' word on a subresource whose body has a shape of its own. */
+export async function admitBody(request: WriteRequest, object: JsonObject, { admission }: ResourceServices): Promise<void> {
+  const asked = { ...request, operation: 'CREATE' as const, object, old: undefined }
+  await admission.admit(asked)
+  await admission.validate(asked)
+}
+
 export const written = (
   context: RequestContext,
   type: ResourceType,
