@@ -118,7 +118,15 @@ t.test('requests for certificates are approved, signed, refused and forgotten', 
   await ask('joins', 'kube-apiserver-client-kubelet', { subject: node, usages: usages.client, as: joins })
   await ask('renews', 'kube-apiserver-client-kubelet', { subject: node, usages: usages.client, as: self })
   const other: Subject = { commonName: 'system:node:node-2', organizations: ['system:nodes'] }
-  await ask('usurps', 'kube-apiserver-client-kubelet', { subject: other, usages: usages.client, as: self })
+  const usurps = { subject: other, usages: usages.client }
+  await t.rejects(
+    ask('refused', 'kube-apiserver-client-kubelet', { ...usurps, as: self }),
+    /can only create a node CSR with CN=system:node:node-1/,
+  )
+  await ask('usurps', 'kube-apiserver-client-kubelet', {
+    ...usurps,
+    as: ['system:node:node-1', ['system:authenticated', 'system:masters']],
+  })
   const registered = await client.create(Node, bareNode('node-1'))
   await client.updateStatus(Node, { ...registered, status: { addresses: [{ type: 'InternalIP', address: '10.0.0.1' }] } })
   await ask('serves', 'kubelet-serving', { subject: node, names: { dns: ['node-1'], ips: ['10.0.0.1'] }, usages: usages.serving, as: self })

@@ -3,7 +3,8 @@ import { column, since } from '../columns.js'
 import { defineResource } from '../define-resource.js'
 import { type ContainerStatus, Pod } from '../generated/kinds.js'
 import type { JsonObject } from '../json/value.js'
-import { podErrors, podUpdateErrors } from '../validation/pod.js'
+import { qosClass } from '../qos.js'
+import { podCreateErrors, podErrors, podUpdateErrors } from '../validation/pod.js'
 import { preparePodUpdate } from '../validation/pod-update.js'
 
 const isSidecar = (pod: Pod, name: string): boolean =>
@@ -100,22 +101,6 @@ function prepareForCreate(pod: JsonObject): void {
   pod.status = { phase: 'Pending', qosClass: qosClass(pod as unknown as Pod) }
 }
 
-const computed = new Set(['cpu', 'memory'])
-
-/** Guaranteed, Burstable or BestEffort: from requests and limits of cpu and memory. */
-export function qosClass(pod: Pod): 'Guaranteed' | 'Burstable' | 'BestEffort' {
-  const asked = (list: Readonly<Record<string, string>> | undefined): [string, string][] =>
-    Object.entries(list ?? {}).filter(([name, amount]) => computed.has(name) && amount !== '0')
-  const podLevel = pod.spec?.resources
-  const all = podLevel ? [podLevel] : [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map((c) => c.resources ?? {})
-  if (all.every((r) => asked(r.requests).length === 0 && asked(r.limits).length === 0)) return 'BestEffort'
-  const guaranteed = all.every((r) => {
-    const limits = new Map(asked(r.limits))
-    return limits.size === computed.size && asked(r.requests).every(([name, amount]) => limits.get(name) === amount)
-  })
-  return guaranteed ? 'Guaranteed' : 'Burstable'
-}
-
 export const podResource = defineResource<Pod>({
   of: Pod,
   statusKeeps: ['ownerReferences'],
@@ -147,6 +132,10 @@ export const podResource = defineResource<Pod>({
   prepareForCreate,
   prepareForUpdate: preparePodUpdate,
   validate: podErrors,
+  validateCreate: podCreateErrors,
   validateUpdate: (next, previous) => podUpdateErrors(next, previous, ''),
-  validateSubresource: podUpdateErrors,
+  validateSubresource: (next, previous, door) => [
+    ...(door === 'resize' || door === 'ephemeralcontainers' ? podErrors(next) : []),
+    ...podUpdateErrors(next, previous, door),
+  ],
 })

@@ -2,6 +2,7 @@
 import { type FieldError, forbidden, invalid } from '../field-error.js'
 import type { Container, Pod, PodSpec, ResourceRequirements } from '../generated/kinds.js'
 import { cloneJson, equalJson, isObject, type Json, type JsonObject } from '../json/value.js'
+import { qosClass } from '../qos.js'
 import { canonicalQuantity } from '../quantity.js'
 
 /** Each door lets only its own part through. In place. */
@@ -30,7 +31,8 @@ function keepAllBut(next: JsonObject, previous: JsonObject, take: (kept: JsonObj
 }
 
 function takeEphemeral(kept: JsonObject, wanted: JsonObject): void {
-  if (wanted.ephemeralContainers !== undefined) kept.ephemeralContainers = wanted.ephemeralContainers
+  if (wanted.ephemeralContainers === undefined) delete kept.ephemeralContainers
+  else kept.ephemeralContainers = wanted.ephemeralContainers
 }
 
 function takeResources(kept: JsonObject, wanted: JsonObject): void {
@@ -120,7 +122,12 @@ function sameAmounts(a: ResourceRequirements | undefined, b: ResourceRequirement
 }
 
 function resizeErrors(next: Pod, previous: Pod): FieldError[] {
+  if (previous.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined)
+    return [forbidden('[]', 'static pods cannot be resized')]
+  if (previous.spec?.os?.name === 'windows') return [forbidden('[]', 'windows pods cannot be resized')]
   const errors: FieldError[] = []
+  const qos = previous.status?.qosClass ?? qosClass(previous)
+  if (qosClass(next) !== qos) errors.push(invalid('spec', qos, 'Pod QOS Class may not change as a result of resizing'))
   for (const list of ['containers', 'initContainers'] as const)
     next.spec?.[list]?.forEach((container, index) => {
       const old = previous.spec?.[list]?.[index]

@@ -193,11 +193,9 @@ export function templateErrors(template: PodTemplateSpec | undefined, path: stri
   return errors
 }
 
-export function podErrors(pod: Pod): FieldError[] {
-  const errors = podSpecErrors(pod.spec, 'spec')
-  if (pod.spec?.ephemeralContainers?.length && !pod.metadata.resourceVersion)
-    errors.push(forbidden('spec.ephemeralContainers', 'cannot be set on create'))
-  return errors
-}
+export const podErrors = (pod: Pod): FieldError[] => podSpecErrors(pod.spec, 'spec')
+
+export const podCreateErrors = (pod: Pod): FieldError[] =>
+  pod.spec?.ephemeralContainers?.length ? [forbidden('spec.ephemeralContainers', 'cannot be set on create')] : []
 
 export { podUpdateErrors } from './pod-update.js'

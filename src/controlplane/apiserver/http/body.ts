@@ -1,5 +1,14 @@
 // What a request carries besides its path: its body, bounded, and the options that every write has.
-import { type Body, decodeBody, JsonSyntaxError, mediaTypeOf } from '../../../api/index.js'
+import {
+  type Body,
+  decodeAs,
+  decodeBody,
+  isObject,
+  type JsonObject,
+  JsonSyntaxError,
+  mediaTypeOf,
+  namedSchema,
+} from '../../../api/index.js'
 import { ApiError, readBody } from '../../../lib/index.js'
 import type { RequestContext } from './context.js'
 import { type WriteOptions, writeOptions } from './request-options.js'
@@ -50,6 +59,29 @@ export async function readObject(context: RequestContext, limit: number, kind: s
     })
   }
 }
+
+/** What a body is that is no resource's own: a Scale, an Eviction, a Binding, a TokenRequest. */
+export interface Shape {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  /** Older names of the same thing. */
+  readonly also?: readonly string[]
+}
+
+/** Such a body, checked as objects are; throws BadRequest for another kind and for fields of wrong types. */
+export function decodeShape(context: RequestContext, shape: Shape, body: Body, { fieldValidation }: WriteOptions): JsonObject {
+  const { value } = body
+  const older = isObject(value) && shape.also?.includes(String(value.apiVersion))
+  const named = older ? { ...body, value: { ...(value as JsonObject), apiVersion: apiVersionOf(shape) } } : body
+  const { object, warnings } = decodeAs(namedSchema(shape.kind), shape, named, fieldValidation)
+  context.warnings.push(...warnings)
+  return object
+}
+const apiVersionOf = ({ group, version }: Shape): string => (group ? `${group}/${version}` : version)
+
+export const readShape = async (context: RequestContext, limit: number, shape: Shape, options: WriteOptions): Promise<JsonObject> =>
+  decodeShape(context, shape, await readObject(context, limit, shape.kind), options)
 
 const OPTIONS = { POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions' } as const
 

@@ -1,14 +1,25 @@
 // pods/binding (and the older `bindings`): a pod gets its node.
-import { type Binding, conflictError, type JsonObject, Pod, type ResourceType } from '../../../api/index.js'
+import {
+  type Binding,
+  conflictError,
+  type FieldError,
+  invalidObject,
+  type JsonObject,
+  notSupported,
+  Pod,
+  type ResourceType,
+  required,
+} from '../../../api/index.js'
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import { typeFor } from '../bootstrap.js'
-import { readObject, writeQuery } from '../http/body.js'
+import { readShape, writeQuery } from '../http/body.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import type { SpecialHandler } from '../verbs/services.js'
 import { admitBody, writeRequest } from '../verbs/written.js'
 
-const invalidBinding = (name: string, message: string): ApiError =>
-  new ApiError('Invalid', `Binding ${JSON.stringify(name)} is invalid: ${message}`)
+const BINDING = { group: '', version: 'v1', kind: 'Binding' }
+
+const refused = (name: string, error: FieldError): ApiError => invalidObject({ group: '', kind: 'Binding', name }, [error])
 
 /** The pod with its node; throws Conflict when it has one or is going. */
 function bound(pod: Pod, { target, metadata }: Binding, type: ResourceType, now: string): JsonObject {
@@ -47,19 +58,22 @@ function bound(pod: Pod, { target, metadata }: Binding, type: ResourceType, now:
 export const bindPod: SpecialHandler = async (context, _type, services) => {
   if (context.info.verb !== 'create')
     throw new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource')
-  const { value } = await readObject(context, services.maxBodyBytes, 'Binding')
+  const query = writeQuery(context)
+  const value = await readShape(context, services.maxBodyBytes, BINDING, query)
   const binding = value as unknown as Partial<Binding>
   const name = context.info.name || binding.metadata?.name || ''
   const target = binding?.target
   if (binding?.metadata?.name && binding.metadata.name !== name)
     throw new ApiError('BadRequest', 'name in URL does not match name in Binding object')
-  if (!name) throw invalidBinding('', 'metadata.name: Required value')
+  if (!name) throw refused('', required('metadata.name'))
   if (target?.kind && target.kind !== 'Node')
-    throw invalidBinding(name, `target.kind: Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`)
-  if (typeof target?.name !== 'string' || target.name === '') throw invalidBinding(name, 'target.name: Required value')
-  const query = writeQuery(context)
+    throw refused(name, {
+      ...notSupported('target.kind', target.kind, []),
+      message: `Unsupported value: ${JSON.stringify(target.kind)}: supported values: "Node", "<empty>"`,
+    })
+  if (typeof target?.name !== 'string' || target.name === '') throw refused(name, required('target.name'))
   const type = typeFor(Pod)
-  await admitBody({ ...writeRequest(context, type, query), name, subresource: 'binding' }, value as JsonObject, services)
+  await admitBody({ ...writeRequest(context, type, query), name, subresource: 'binding' }, value, services)
   const now = rfc3339(services.backend.clock.now())
   await services.writer.modify({ ...writeRequest(context, type, query), name, subresource: 'binding' }, (pod) =>
     bound(pod as Pod, binding as Binding, type, now),

@@ -2,7 +2,7 @@
 import { type Eviction, type JsonObject, labelSelector, notFoundError, Pod, PodDisruptionBudget } from '../../../api/index.js'
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import { systemRequest, typeFor } from '../bootstrap.js'
-import { readObject, writeQuery } from '../http/body.js'
+import { readShape, writeQuery } from '../http/body.js'
 import { noSuchMethod } from '../http/errors.js'
 import { checkDeleteOptions } from '../http/request-options.js'
 import { answer, jsonBytes } from '../http/respond.js'
@@ -10,6 +10,8 @@ import { createReader } from '../registry/backend.js'
 import { readCached } from '../registry/storage.js'
 import type { ResourceServices, SpecialHandler } from '../verbs/services.js'
 import { admitBody, writeRequest } from '../verbs/written.js'
+
+const EVICTION = { group: 'policy', version: 'v1', kind: 'Eviction', also: ['policy/v1beta1'] }
 
 /** Pods remembered as on their way out, while the budget's controller has not seen them go. */
 const MOST_DISRUPTED = 2000
@@ -89,16 +91,16 @@ export const evictPod: SpecialHandler = async (context, _type, services) => {
   if (context.info.verb !== 'create') throw noSuchMethod()
   const { backend, writer, deleter } = services
   const type = typeFor(Pod)
-  const { value } = await readObject(context, services.maxBodyBytes, 'Eviction')
+  const query = writeQuery(context)
+  const value = await readShape(context, services.maxBodyBytes, EVICTION, query)
   const eviction = value as unknown as Partial<Eviction>
   const { name, namespace } = context.info
   if (eviction?.metadata?.name && eviction.metadata.name !== name)
     throw new ApiError('BadRequest', 'name in URL does not match name in Eviction object')
   const options = eviction?.deleteOptions ?? {}
   checkDeleteOptions({ ...options, dryRun: options.dryRun ?? [] })
-  const query = writeQuery(context)
   const dryRun = query.dryRun || (options.dryRun ?? []).includes('All')
-  await admitBody(writeRequest(context, type, { ...query, dryRun }), value as JsonObject, services)
+  await admitBody(writeRequest(context, type, { ...query, dryRun }), value, services)
   const found = await readCached(backend, type, namespace, name)
   if (!found) throw notFoundError(type, name)
   const request = { ...writeRequest(context, type, { ...query, dryRun }), subresource: '' }

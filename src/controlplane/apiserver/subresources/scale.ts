@@ -1,24 +1,31 @@
 // `/scale`: how many, of whatever kind.
 import {
+  applyConfiguration,
   applyJsonPatch,
   applyMergePatch,
   conflictError,
   encodeJson,
   formatLabelSelector,
+  invalid,
+  invalidObject,
   isObject,
   type Json,
   type JsonObject,
   notFoundError,
   type Resource,
   type ResourceType,
+  type ScalePaths,
 } from '../../../api/index.js'
-import { ApiError } from '../../../lib/index.js'
-import { bodyBytes, contentType, parseBody, writeQuery } from '../http/body.js'
+import { ApiError, rfc3339 } from '../../../lib/index.js'
+import { bodyBytes, contentType, decodeShape, parseBody, writeQuery } from '../http/body.js'
+import type { RequestContext } from '../http/context.js'
 import { noSuchMethod, noSuchResource } from '../http/errors.js'
 import { negotiate } from '../http/negotiate.js'
 import { answer } from '../http/respond.js'
 import { readCached } from '../registry/storage.js'
-import type { SpecialHandler } from '../verbs/services.js'
+import type { Written } from '../registry/writer.js'
+import { readConfiguration } from '../verbs/patch.js'
+import type { ResourceServices, SpecialHandler } from '../verbs/services.js'
 import { writeRequest } from '../verbs/written.js'
 
 const steps = (path: string): string[] => path.replace(/^\./, '').split('.')
@@ -64,34 +71,75 @@ function selectorString(selector: JsonObject): string {
   return formatLabelSelector((isLabels ? { matchLabels: selector } : selector) as never)
 }
 
-function replicasOf(type: ResourceType, name: string, scale: Json): number {
-  const refuse = (field: string, value: unknown, message: string): never => {
-    throw new ApiError(
-      'Invalid',
-      `Scale.autoscaling ${JSON.stringify(name)} is invalid: ${field}: Invalid value: ${JSON.stringify(value)}: ${message}`,
-      {
-        details: {
-          name,
-          group: 'autoscaling',
-          kind: 'Scale',
-          causes: [{ reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: ${message}`, field }],
-        },
-      },
-    )
-  }
-  if (!isObject(scale)) throw new ApiError('BadRequest', 'the body must be a Scale')
-  if (scale.kind !== undefined && scale.kind !== 'Scale')
-    throw new ApiError('BadRequest', `${String(scale.kind)} in version ${JSON.stringify(type.version)} cannot be handled as a Scale`)
-  const replicas = isObject(scale.spec) ? (scale.spec.replicas ?? 0) : 0
-  if (!Number.isSafeInteger(replicas)) return refuse('spec.replicas', replicas, 'must be an integer')
-  if ((replicas as number) < 0) return refuse('spec.replicas', replicas, 'must be greater than or equal to 0')
-  return replicas as number
+const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' }
+
+/** How many a decoded Scale asks for; throws when it means another object or less than none. */
+function replicasOf(name: string, scale: JsonObject): number {
+  const said = isObject(scale.metadata) ? scale.metadata.name : undefined
+  if (said && said !== name)
+    throw new ApiError('BadRequest', `the name of the object (${String(said)}) does not match the name on the URL (${name})`)
+  const replicas = (isObject(scale.spec) ? (scale.spec.replicas as number | undefined) : undefined) ?? 0
+  if (replicas < 0) throw invalidObject({ ...SCALE, name }, [invalid('spec.replicas', replicas, 'must be greater than or equal to 0')])
+  return replicas
 }
+
+/** Server-side apply: the number becomes a field of whoever wishes for it, on the object itself. */
+async function applyScale(
+  context: RequestContext,
+  type: ResourceType & { readonly scale: ScalePaths },
+  services: ResourceServices,
+): Promise<Written> {
+  const { info } = context
+  const query = writeQuery(context, { apply: true })
+  const scale = decodeShape(context, SCALE, readConfiguration(await bodyBytes(context, services.maxBodyBytes)), query)
+  const { apiVersion, kind } = type
+  const bare = { apiVersion, kind, metadata: { name: info.name, ...(type.namespaced && { namespace: info.namespace }) } }
+  const replicas = replicasOf(info.name, scale)
+  const wish = withField(bare, steps(type.scale.specReplicas), replicas)
+  const time = rfc3339(services.backend.clock.now())
+  const options = { manager: query.fieldManager, force: query.force ?? false, time, subresource: 'scale' }
+  return services.writer.update(
+    writeRequest(context, type, query),
+    (previous) => applyConfiguration(type, previous as unknown as JsonObject, wish, options),
+    { exact: false, tracked: true },
+  )
+}
+
+async function changeScale(
+  context: RequestContext,
+  type: ResourceType & { readonly scale: ScalePaths },
+  services: ResourceServices,
+): Promise<Written> {
+  const { info } = context
+  const query = writeQuery(context)
+  const mediaType = contentType(context)
+  const bytes = await bodyBytes(context, services.maxBodyBytes)
+  const body = await parseBody(bytes, mediaType)
+  const next = (previous: JsonObject): JsonObject => {
+    if (info.verb === 'update') return decodeShape(context, SCALE, body, query)
+    // A Scale holds no lists: strategic and plain merge are one.
+    const value = mediaType === 'application/json-patch+json' ? applyJsonPatch(previous, body.value) : applyMergePatch(previous, body.value)
+    return decodeShape(context, SCALE, { value, duplicates: body.duplicates }, query)
+  }
+  let exact = false
+  return services.writer.update(
+    writeRequest(context, type, query),
+    (previous) => {
+      const scale = next(scaleOf(type, previous))
+      const seen = isObject(scale.metadata) ? scale.metadata.resourceVersion : undefined
+      exact = Boolean(seen)
+      if (seen && seen !== previous.metadata.resourceVersion) throw conflictError(type, info.name)
+      return withField(previous as unknown as JsonObject, steps(type.scale.specReplicas), replicasOf(info.name, scale))
+    },
+    { exact: exact && info.verb === 'update' },
+  )
+}
+
+const isScalable = (type: ResourceType): type is ResourceType & { readonly scale: ScalePaths } => type.scale !== undefined
 
 export const scaleHandler: SpecialHandler = async (context, type, services) => {
   const { info, request } = context
-  const paths = type.scale
-  if (!paths) throw noSuchResource()
+  if (!isScalable(type)) throw noSuchResource()
   negotiate(request.headers.accept, { table: false, partial: false })
   if (info.verb === 'get') {
     const found = await readCached(services.backend, type, info.namespace, info.name)
@@ -99,26 +147,7 @@ export const scaleHandler: SpecialHandler = async (context, type, services) => {
     return answer(200, encodeJson(scaleOf(type, found.object)))
   }
   if (info.verb !== 'update' && info.verb !== 'patch') throw noSuchMethod()
-  const query = writeQuery(context)
-  const bytes = await bodyBytes(context, services.maxBodyBytes)
-  const mediaType = contentType(context)
-  const { value: body } = await parseBody(bytes, mediaType)
-  const next = (previous: JsonObject): Json => {
-    if (info.verb === 'update') return body
-    if (mediaType === 'application/json-patch+json') return applyJsonPatch(previous, body)
-    return applyMergePatch(previous, body) // Scale holds no lists: strategic and plain merge are one
-  }
-  let exact = false
-  const result = await services.writer.update(
-    { ...writeRequest(context, type, query) },
-    (previous) => {
-      const scale = next(scaleOf(type, previous))
-      const seen = isObject(scale) && isObject(scale.metadata) ? scale.metadata.resourceVersion : undefined
-      exact = Boolean(seen)
-      if (seen && seen !== previous.metadata.resourceVersion) throw conflictError(type, info.name)
-      return withField(previous as unknown as JsonObject, steps(paths.specReplicas), replicasOf(type, info.name, scale))
-    },
-    { exact: exact && info.verb === 'update' },
-  )
+  const applies = info.verb === 'patch' && contentType(context).startsWith('application/apply-patch')
+  const result = await (applies ? applyScale : changeScale)(context, type, services)
   return answer(200, encodeJson(scaleOf(type, result.object)))
 }

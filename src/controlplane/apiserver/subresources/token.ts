@@ -5,7 +5,6 @@ import {
   invalid,
   invalidObject,
   isObject,
-  type JsonObject,
   Node,
   notFoundError,
   Pod,
@@ -16,13 +15,14 @@ import {
 import { ApiError, rfc3339 } from '../../../lib/index.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
 import { typeFor } from '../bootstrap.js'
-import { readObject } from '../http/body.js'
+import { readShape, writeQuery } from '../http/body.js'
 import { noSuchMethod } from '../http/errors.js'
 import { answer, jsonBytes } from '../http/respond.js'
 import { createReader, type Reader } from '../registry/backend.js'
 import type { SpecialHandler } from '../verbs/services.js'
 import { admitBody, writeRequest } from '../verbs/written.js'
 
+const TOKEN_REQUEST = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' }
 const SHORTEST = 600
 const LONGEST = 2 ** 32
 
@@ -74,8 +74,7 @@ export const requestToken =
     const reader = createReader(services.backend.feed)
     const account = await reader.find(ServiceAccount, namespace, name)
     if (!account) throw notFoundError(typeFor(ServiceAccount), name)
-    const { value } = await readObject(context, services.maxBodyBytes, 'TokenRequest')
-    const body: JsonObject = isObject(value) ? value : {}
+    const body = await readShape(context, services.maxBodyBytes, TOKEN_REQUEST, writeQuery(context))
     const said = isObject(body.metadata) ? body.metadata : {}
     const elsewhere = (field: 'name' | 'namespace', wanted: string): FieldError[] =>
       said[field] && said[field] !== wanted

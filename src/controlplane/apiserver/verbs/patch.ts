@@ -55,7 +55,8 @@ function patchFor(type: ResourceType, mediaType: string, body: Body): Patch {
   throw unsupportedPatch()
 }
 
-function readConfiguration(bytes: Uint8Array): Body {
+/** YAML or JSON that somebody applies. */
+export function readConfiguration(bytes: Uint8Array): Body {
   try {
     return decodeBody(bytes, 'application/yaml')
   } catch (error) {
