@@ -91,8 +91,10 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   }
 
   async function register(input: NodeInput): Promise<Node> {
+    // Its status follows at once, and what changes by it is told.
+    const { status: _, ...node } = newNode(input)
     try {
-      return await client.create(Node, newNode(input))
+      return await client.create(Node, node)
     } catch (error) {
       if (!isStatus(error, 'AlreadyExists')) throw error
     }
