@@ -50,8 +50,12 @@ export function supervisorProgram({ argv, env }: Pick<ServiceDefinition, 'argv' 
 }
 
 const hasSystemd = (): boolean => existsSync('/run/systemd/system')
+/** What to tell a person who wants to know why. */
+export const whereLogsAre = (): string => (hasSystemd() ? '"journalctl -u knarr-server -u knarr-agent" tells why' : `see ${paths.logs}`)
+
 const unitPath = (name: string): string => `/etc/systemd/system/knarr-${name}.service`
-const supervisorPath = (name: string): string => join(paths.run, `supervise-${name}`)
+/** Not below `/run`, where on many machines nothing can be executed. */
+const supervisorPath = (name: string): string => join(paths.state, `supervise-${name}`)
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&').replace(/%/g, '%%')}"`)
 
@@ -117,7 +121,7 @@ export async function startService(service: ServiceDefinition): Promise<void> {
     systemctl('enable', '--now', `knarr-${service.name}`)
     return
   }
-  mkdirSync(paths.run, { recursive: true, mode: 0o711 })
+  mkdirSync(paths.state, { recursive: true, mode: 0o711 })
   mkdirSync(paths.logs, { recursive: true, mode: 0o750 })
   const file = supervisorPath(service.name)
   writeFileAtomic(file, elfProgram(supervisorProgram(service), thisArchitecture).file, 0o700)
@@ -164,7 +168,7 @@ export async function stopService(name: string): Promise<void> {
   for (;;) {
     const found = supervisors(name)
     const pids = [...new Set([...found.flatMap(childrenOf), ...workers(name)])]
-    if (found.length + pids.length === 0) return
+    if (found.length + pids.length === 0) return rmSync(supervisorPath(name), { force: true })
     // The supervisor first, or it would start the service again.
     for (const pid of found) signal(pid, 'SIGKILL')
     for (const pid of pids) signal(pid, 'SIGTERM')

@@ -17,7 +17,7 @@ import { removeEverything } from './reset.js'
 import { installation } from './self-image.js'
 import type { ProcessContext, ServerOptions } from './server.js'
 import { kubernetesServiceIp } from './service-range.js'
-import { type ServiceDefinition, startService, stopService, supervisedServices } from './supervise.js'
+import { type ServiceDefinition, startService, stopService, supervisedServices, whereLogsAre } from './supervise.js'
 import { createToken, newToken, type Token, tokenText } from './token.js'
 
 export interface UpOptions {
@@ -89,7 +89,7 @@ export async function eventually<T>(
     }
     if (clock.monotonic() > end)
       throw new SetupError(
-        `${what} took longer than ${Math.round(timeoutMs / 1000)} s${last === undefined ? '' : ` (${explain(last)})`}; see ${paths.logs}`,
+        `${what} took longer than ${Math.round(timeoutMs / 1000)} s${last === undefined ? '' : ` (${explain(last)})`}; ${whereLogsAre()}`,
       )
     await sleep(clock, 20, signal)
   }

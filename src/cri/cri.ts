@@ -11,7 +11,7 @@ import {
   stopContainer,
   updateContainerResources,
 } from './containers.js'
-import { type CriOptions, containerOf, containersOf, createEngine, type Engine, find, matches, sandboxOf } from './engine.js'
+import { type CriOptions, containerOf, containersOf, createEngine, type Engine, find, matches, pauseRoot, sandboxOf } from './engine.js'
 import { CriError } from './errors.js'
 import { imageService } from './images.js'
 import { removePodSandbox, runPodSandbox, stopPodSandbox, updatePodSandboxResources } from './pods.js'
@@ -101,7 +101,7 @@ const queries = (engine: Engine) => ({
 
 /** Where pause processes have their root: nothing in it but the program. */
 function placePause(engine: Engine): void {
-  const dir = join(engine.runDir, 'pause')
+  const dir = pauseRoot(engine)
   for (const folder of [dir, join(dir, 'proc'), join(dir, 'dev'), join(dir, 'sys')]) mkdirSync(folder, { recursive: true, mode: 0o755 })
   // Replaced as a whole: the old one may be running.
   writeFileSync(join(dir, 'pause.new'), pauseProgram(), { mode: 0o555 })

@@ -104,6 +104,9 @@ export function createEngine(options: CriOptions): Engine {
 
 export const newId = (random: Random): string => Buffer.from(random.bytes(32)).toString('hex')
 
+/** Not in `runDir`: nothing can be executed below the `/run` of many machines. */
+export const pauseRoot = (engine: Pick<CriOptions, 'root'>): string => join(engine.root, 'pause')
+
 export const sandboxDir = (engine: Pick<CriOptions, 'runDir'>, id: string): string => join(engine.runDir, 'sandboxes', id)
 /** Of one container: FIFOs, rootfs, volumes. */
 export const containerDir = (engine: Pick<CriOptions, 'runDir'>, id: string): string => join(engine.runDir, 'containers', id)

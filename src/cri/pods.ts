@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { hasErrno, randomInt } from '../lib/index.js'
 import { createNetworkNamespace, mount, pinNamespace, RuntimeError, removeNetworkNamespace, unmount } from '../runtime/index.js'
 import { removeContainer, stopContainer } from './containers.js'
-import { containersOf, type Engine, find, newId, sandboxDir, sandboxOf, Undo } from './engine.js'
+import { containersOf, type Engine, find, newId, pauseRoot, sandboxDir, sandboxOf, Undo } from './engine.js'
 import { CriError, criError, invalid } from './errors.js'
 import type { SandboxRecord } from './records.js'
 import { relabel } from './relabel.js'
@@ -126,7 +126,7 @@ async function bringUp(
   const owned = hasUserNamespace(config.linux?.securityContext?.namespaceOptions)
   const spec = sandboxSpec(config, {
     id,
-    pauseRoot: join(engine.runDir, 'pause'),
+    pauseRoot: pauseRoot(engine),
     netns: owned ? undefined : netns,
     cgroupsPath: cgroupsPath(config, id),
   })

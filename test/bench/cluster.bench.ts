@@ -21,7 +21,7 @@ function kindOf(pid: string): string | undefined {
   const main = words.findIndex((word) => word.endsWith('/knarr/main.js'))
   if (main > 0) return words[main + 1]
   const executable = readlinkSync(`/proc/${pid}/exe`)
-  if (executable.startsWith('/run/knarr/supervise-')) return 'supervisors'
+  if (executable.startsWith('/var/lib/knarr/supervise-')) return 'supervisors'
   return /^\/memfd:knarr|\/pause$|^\/pod-network$/.test(executable) ? 'monitors and pauses' : undefined
 }
 

@@ -16,7 +16,7 @@ t.test('a service that ends is started again; a stopped one is not', { skip }, a
   t.teardown(async () => {
     await stopService(name)
     rmSync(folder, { recursive: true })
-    for (const file of [`/run/knarr/supervise-${name}`, `/var/log/knarr/${name}.log`]) rmSync(file, { force: true })
+    for (const file of [`/var/lib/knarr/supervise-${name}`, `/var/log/knarr/${name}.log`]) rmSync(file, { force: true })
   })
   const runs = join(folder, 'runs')
   const script = `echo "$GREETING $$" >> ${runs}; [ $(wc -l < ${runs}) -lt 2 ] || exec sleep 1000`

@@ -154,7 +154,7 @@ export async function createSwitch(prefix: number): Promise<Switch> {
       'mount --make-rprivate /',
       'mount -t proc proc /proc',
       ...binds,
-      'mount -t tmpfs tmpfs /run',
+      'mount -t tmpfs -o nosuid,nodev,noexec tmpfs /run',
       'mount -t sysfs sysfs /sys',
       `mount -t tmpfs tmpfs ${CGROUPS}`,
       ...groups.map(mountGroup),
