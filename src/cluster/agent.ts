@@ -13,6 +13,7 @@ import { podKey } from '../pki/index.js'
 import { proxyStatus, runProxy } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { chooseApplier, removeOtherRules } from './applier.js'
+import { letPodsThrough } from './forwarding.js'
 import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
 import { keepServingFresh, nodeIdentity, servingIdentity } from './identity.js'
 import { watchShutdown } from './machine-shutdown.js'
@@ -170,6 +171,8 @@ export async function runAgent(
   }
   const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
   await removeOtherRules(applier.applier.name).catch((error) => log.warn('rules of another proxy mode stay', { err: asError(error) }))
+  if (applier.applier.name !== 'userspace' && options.clusterCidr !== '')
+    letPodsThrough([options.clusterCidr], { clock, log: log.child({ component: 'pod-network' }) }, signal)
   const status = proxyStatus({
     mode: applier.applier.name,
     clock,

@@ -7,6 +7,7 @@ import { explain, hasErrno } from '../lib/index.js'
 import { iptablesApplier, nftablesApplier } from '../proxy/index.js'
 import { createRuntime } from '../runtime/index.js'
 import { cgroupLayout, dropTable, openCgroup, unmount, withNetwork, withNftables } from '../sys/index.js'
+import { forgetForwarding } from './forwarding.js'
 import { removeAddressLink } from './hosts.js'
 import { paths } from './paths.js'
 import type { ProcessContext } from './server.js'
@@ -95,6 +96,7 @@ export async function removeEverything({ purge }: { readonly purge: boolean }, c
         // Only where somebody asked for the iptables mode is there something to remove, and the programs for it.
         if (spawnSync('iptables-save', ['-t', 'nat'], { encoding: 'utf8' }).stdout?.includes('KUBE-'))
           await iptablesApplier({ clusterCidrs: [] }).remove()
+        forgetForwarding()
         withNftables(undefined, (nft) => nft.hasTable(CNI_TABLE) && nft.apply(dropTable(CNI_TABLE)))
       },
     ],

@@ -15,7 +15,9 @@ export interface ListedChain {
   readonly name: string
   readonly handle: bigint
   /** Present for base chains. */
-  readonly hook: { readonly type: string; readonly number: number; readonly priority: number } | undefined
+  readonly hook:
+    | { readonly type: string; readonly number: number; readonly priority: number; readonly policy: 'accept' | 'drop' }
+    | undefined
 }
 
 export interface ListedRule {
@@ -104,7 +106,15 @@ export class Nftables {
         {
           name: attributes.text(3) ?? '',
           handle: attributes.be64(2) ?? 0n,
-          hook: number === undefined ? undefined : { type: attributes.text(7) ?? '', number, priority: (hook.be32(2) ?? 0) | 0 },
+          hook:
+            number === undefined
+              ? undefined
+              : {
+                  type: attributes.text(7) ?? '',
+                  number,
+                  priority: (hook.be32(2) ?? 0) | 0,
+                  policy: attributes.be32(5) === 0 ? 'drop' : 'accept',
+                },
         },
       ]
     })
