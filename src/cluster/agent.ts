@@ -21,6 +21,7 @@ import { paths } from './paths.js'
 import { followPodNetwork } from './pod-network.js'
 import { ensurePodNetworkImage } from './pod-network-image.js'
 import type { ProxyMode } from './proxy-mode.js'
+import { nodeResolvConf } from './resolver.js'
 
 import type { ProcessContext } from './server.js'
 import { KUBERNETES_VERSION } from './version.js'
@@ -34,6 +35,8 @@ export interface AgentOptions {
   /** Address of cluster DNS; '' leaves DNS to somebody else. */
   readonly clusterDns: string
   readonly clusterCidr: string
+  /** Path of the file that describes the node's own resolver; undefined for the machine's. */
+  readonly resolvConf: string | undefined
   readonly proxyMode: ProxyMode
   readonly port: number
   readonly nodeLabels: Readonly<Record<string, string>>
@@ -128,6 +131,7 @@ export async function runAgent(
   const { cri, close: closeRuntime } = await (options.runtimeEndpoint === ''
     ? ownRuntime(options.imageLayerLimit, context)
     : foreignRuntime(options.runtimeEndpoint, context))
+  const resolvConf = options.resolvConf ?? nodeResolvConf()
   const kubelet = createKubelet({
     client,
     cri,
@@ -139,6 +143,7 @@ export async function runAgent(
     nodeName: options.nodeName,
     nodeIps: [options.nodeIp],
     port: options.port,
+    resolvConf,
     clientCa: identity.ca,
     version: KUBERNETES_VERSION,
     log: log.child({ component: 'kubelet' }),
@@ -233,6 +238,7 @@ export async function runAgent(
           log: log.child({ component: 'dns' }),
           clusterDomain: options.clusterDomain,
           nodeName: options.nodeName,
+          resolvConf,
           addresses: [options.clusterDns],
         },
         signal,

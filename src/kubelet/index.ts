@@ -10,4 +10,5 @@ export type { RemoteRuntime } from './remote-runtime/client.js'
 /** Somebody else's CRI runtime on a socket. Loaded late: gRPC takes 100 ms and several megabytes. */
 export const remoteRuntime = async (endpoint: string, clock: Clock): Promise<RemoteRuntime> =>
   (await import('./remote-runtime/client.js')).remoteRuntime(endpoint, clock)
+export { parseResolvConf } from './sandbox/dns.js'
 export { type NodeApiServer, serveNodeApi } from './server/serve.js'

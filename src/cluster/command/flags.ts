@@ -57,6 +57,11 @@ export const agentFlags = {
     help: 'address of cluster DNS, answered on this node (default: tenth address of the Service range); "none" turns it off',
     value: 'IP',
   },
+  'resolv-conf': {
+    type: 'string',
+    help: "the node's own resolver, for DNS and for pods (default: /etc/resolv.conf, or systemd-resolved's servers behind it)",
+    value: 'FILE',
+  },
   'proxy-mode': { type: 'string', help: `how Services are made: ${proxyModes.join(', ')}`, value: 'MODE', default: 'auto' },
   port: { type: 'number', help: 'port of the node API', value: 'PORT', default: 10_250 },
   'node-labels': { type: 'list', help: 'labels of the Node', value: 'KEY=VALUE,…' },
@@ -135,6 +140,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
     serviceCidr: flags['service-cidr'],
     clusterDns: dns === 'none' ? '' : (dns ?? clusterDnsIp(flags['service-cidr'])),
     clusterCidr: flags['cluster-cidr'],
+    resolvConf: flags['resolv-conf'],
     proxyMode: mode satisfies ProxyMode,
     port: flags.port,
     nodeLabels: Object.fromEntries(
