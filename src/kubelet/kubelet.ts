@@ -4,6 +4,7 @@ import { promises as fs, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, Pod, Service } from '../api/index.js'
 import { eventRecorder, informer } from '../client/index.js'
+import type { ContainerEvent } from '../cri/index.js'
 import { abortable, deferred, explain, limiter, sleep } from '../lib/index.js'
 import { runRotation } from './container/rotate-logs.js'
 import { fieldContext } from './container/start.js'
@@ -23,6 +24,7 @@ import { createQos } from './pod/qos.js'
 import type { PodServices } from './pod/services.js'
 import { stopForShutdown } from './pod/shutdown.js'
 import { statusWriter } from './pod/status-writer.js'
+import { probeCounts } from './probe/counts.js'
 import { parseResolvConf } from './sandbox/dns.js'
 import { createNodeApi } from './server/node-api.js'
 import { createMirrors } from './source/mirrors.js'
@@ -135,6 +137,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     objects,
     status: statusWriter({ client, clock, log, signal: stopping.signal }),
     crashes: backOffTable(CRASH_BACK_OFF),
+    probeCounts: probeCounts(),
     node: {
       name: nodeName,
       hostIps: () => addresses,
@@ -188,11 +191,17 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     ready: (uid) => pods?.get(uid)?.publish(),
   })
 
+  /** Events that came while the runtime's lists were read: what they tell may not be in them. */
+  const early: ContainerEvent[] = []
+
   /** The runtime's events; when the stream breaks, what was missed is read from the runtime's lists. */
   async function followRuntime(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        for await (const event of cri.getContainerEvents(signal)) pods?.observe(event)
+        for await (const event of cri.getContainerEvents(signal)) {
+          if (pods) pods.observe(event)
+          else early.push(event)
+        }
       } catch (error) {
         if (signal.aborted) return
         log.warn('the runtime’s events ended, asking again', { err: explain(error) })
@@ -221,6 +230,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     const found = await untilAnswered('runtime', signal, () => findRunning(cri, services.volumes.podFolder))
     pods = createPods(services, found)
     const live = pods
+    for (const event of early.splice(0)) live.observe(event)
     const staticRead = deferred()
     if (settings.staticPodPath) void followStatic(live, signal, staticRead.resolve)
     else staticRead.resolve()

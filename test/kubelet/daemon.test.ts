@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Lease, Node, Pod } from '../../src/api/index.js'
 import { createClient } from '../../src/client/index.js'
-import type { HttpHandler } from '../../src/lib/index.js'
+import { deferred, type HttpHandler, sleep, systemClock } from '../../src/lib/index.js'
 import { conditionOf, FOREVER, IMAGE, isReady, left, NODE, nodeScene, options, shell, statusOf, until } from './scene.js'
 
 t.setTimeout(240_000)
@@ -54,6 +54,26 @@ t.test('the daemon', options, async (t) => {
     t.equal(statusOf(after)?.restartCount, 0)
     t.strictSame(after?.status?.conditions, before.status?.conditions)
     t.equal(await n.logs('stays', 'main'), '1\n2\n3\n4\n5\n')
+  })
+
+  t.test('what ends while a starting daemon waits for the API server is not missed', async (t) => {
+    const script = 'while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 7'
+    await n.run('short', { restartPolicy: 'Never', containers: [shell(script)] })
+    const id = statusOf(await n.wait('short', isReady))?.containerID?.replace(/^.*:\/\//, '') ?? ''
+    await n.daemon().stop()
+    const answering = deferred()
+    const through: HttpHandler = async (request) => {
+      await answering.promise
+      return n.handler(request)
+    }
+    const { cri } = await n.start({}, { client: createClient(through), ready: false })
+    // By now it has looked at what runs, and knows of no pods yet.
+    await sleep(systemClock, 700)
+    await cri.execSync(id, ['touch', '/tmp/go'], 10)
+    await until(async () => ((await cri.containerStatus(id)).status.state === 'CONTAINER_EXITED' ? true : undefined))
+    answering.resolve()
+    t.match(statusOf(await n.wait('short', ({ status }) => status?.phase === 'Failed'))?.state, { terminated: { exitCode: 7 } })
+    await n.remove('short', 0)
   })
 
   t.test('without an API server pods run on, what fails is restarted, and the status catches up', async (t) => {

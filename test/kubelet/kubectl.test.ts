@@ -22,7 +22,8 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
   })
   const web = 'mkdir -p /tmp/www; echo page > /tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; '
   const target = async (name: string): Promise<unknown> => {
-    await n.run(name, { containers: [shell(`echo line one; echo line two; ${web}${FOREVER}`)] })
+    const readinessProbe = { exec: { command: ['true'] } }
+    await n.run(name, { containers: [shell(`echo line one; echo line two; ${web}${FOREVER}`, { readinessProbe })] })
     await n.wait(name, isReady)
     // Ready says that it runs, not that it has written.
     return await until(async () => ((await n.logs(name, 'main')).includes('line two') ? true : undefined))
@@ -204,6 +205,15 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
     t.ok(summary.pods.some(({ podRef, containers }) => podRef.name === 'target' && (containers[0]?.memory?.workingSetBytes ?? 0) > 0))
     t.match(await raw('metrics/resource'), /^container_memory_working_set_bytes\{container="main",namespace="default",pod="target"\} \d+/m)
     t.match(await raw('metrics'), /^kubelet_running_pods \d+/m)
+    const labels = 'pod="target",namespace="default",container="main",id="[0-9a-f]{64}",image="[^"]*busybox[^"]*"'
+    const measured = await raw('metrics/cadvisor')
+    for (const name of ['container_cpu_usage_seconds_total', 'container_memory_working_set_bytes', 'container_processes'])
+      t.match(measured, new RegExp(`^# TYPE ${name} (counter|gauge)\n[^#]*^${name}\\{${labels}\\} [\\d.]+ \\d+$`, 'm'))
+    t.match(measured, /^container_network_receive_bytes_total\{pod="target",namespace="default",.*interface="eth0"\} \d+/m)
+    t.match(
+      await raw('metrics/probes'),
+      /^prober_probe_total\{probe_type="Readiness",result="successful",container="main",pod="target",namespace="default",pod_uid="[-0-9a-f]{36}"\} [1-9]/m,
+    )
     t.match(JSON.parse(await raw('configz')), { kubeletconfig: { kind: 'KubeletConfiguration' } })
     const anonymous = await n.daemon().kubelet.handler({ method: 'GET', url: '/pods', headers: {} })
     t.equal(anonymous.status, 401)

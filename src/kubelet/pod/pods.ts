@@ -75,6 +75,8 @@ const uidOf = (status: ContainerStatus | undefined): string | undefined => statu
 export function createPods(services: PodServices, found: ReadonlyMap<string, FoundPod>): Pods {
   const workers = new Map<string, PodWorker>()
   const unclaimed = new Map(found)
+  /** What has happened to them since they were looked at. */
+  const sinceFound = new Map<string, ContainerEvent[]>()
   const log: Logger = services.log
 
   function start(pod: Pod, inApi?: () => Pod | undefined): PodWorker {
@@ -83,6 +85,8 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
     unclaimed.delete(uid)
     const worker = createPodWorker({ services, pod, ...(before ? { observed: before.observed } : {}), ...(inApi ? { inApi } : {}) })
     workers.set(uid, worker)
+    for (const event of sinceFound.get(uid) ?? []) worker.observe(event)
+    sinceFound.delete(uid)
     return worker
   }
 
@@ -100,8 +104,10 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
     },
     observe(event) {
       const uid = event.podSandboxStatus?.metadata.uid ?? uidOf(event.containersStatuses[0])
-      const worker = uid ? workers.get(uid) : undefined
-      worker?.observe(event)
+      if (!uid) return
+      const worker = workers.get(uid)
+      if (worker) worker.observe(event)
+      else if (unclaimed.has(uid)) sinceFound.set(uid, [...(sinceFound.get(uid) ?? []), event])
     },
     stopOrphans() {
       for (const orphan of [...unclaimed.values()]) {

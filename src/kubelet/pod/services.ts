@@ -5,6 +5,7 @@ import type { Cri } from '../../cri/index.js'
 import type { Clock, Logger, Random } from '../../lib/index.js'
 import type { Puller } from '../image/puller.js'
 import type { CgroupHost, KubeletSettings, VolumeHost } from '../options.js'
+import type { ProbeCounts } from '../probe/counts.js'
 import type { DnsContext } from '../sandbox/dns.js'
 import type { ReferencedObjects } from '../volume/objects.js'
 import type { Volumes } from '../volume/volumes.js'
@@ -40,6 +41,7 @@ export interface PodServices {
   readonly objects: ReferencedObjects
   readonly status: StatusWriter
   readonly crashes: BackOffTable
+  readonly probeCounts: ProbeCounts
   readonly node: NodeView
   readonly settings: KubeletSettings
   /** So many sandboxes are made at one time: with a hundred pods the first ones run while the last ones wait. */

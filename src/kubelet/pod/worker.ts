@@ -104,6 +104,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
         poke()
       },
       event: (container, type, reason, message) => containerEvent(recorder, record.pod, container, { type, reason, message }),
+      answered: ({ spec }, kind, outcome) => services.probeCounts.add(record.pod, spec.name, kind, outcome),
     }),
   )
   if (observed) adopt(observed)
@@ -223,6 +224,7 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
     }
     await removeTraces(record, services)
     services.status.forget(uid)
+    services.probeCounts.forget(uid)
     stage = 'gone'
     timer?.cancel()
     gone.resolve()

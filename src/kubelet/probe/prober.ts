@@ -6,7 +6,7 @@ import { containersOf, type PodContainer } from '../pod/containers.js'
 import type { ObservedContainer, ObservedPod } from '../pod/observed.js'
 import type { ProbeFindings } from '../pod/plan.js'
 import { afterAnswer, initialState, type ProbeKind, type ProbeState, periodMs } from './machine.js'
-import { runProbe } from './run.js'
+import { type ProbeAnswer, runProbe } from './run.js'
 
 export interface ProberOptions {
   readonly cri: Cri
@@ -16,7 +16,7 @@ export interface ProberOptions {
   readonly changed: () => void
   readonly event: (container: PodContainer, type: 'Normal' | 'Warning', reason: string, message: string) => void
   /** Every answer, for metrics. */
-  readonly answered?: (kind: ProbeKind, outcome: string) => void
+  readonly answered: (container: PodContainer, kind: ProbeKind, outcome: ProbeAnswer['outcome']) => void
 }
 
 export interface Prober extends ProbeFindings {
@@ -65,7 +65,7 @@ export function createProber({ cri, clock, podIp, changed, event, answered }: Pr
   async function ask(id: string, container: PodContainer, probe: Probe, title: string, asking: Asking): Promise<void> {
     const answer = await runProbe(probe, { cri, container: container.spec, containerId: id, podIp: podIp() })
     if (asking.ended) return
-    answered?.(asking.kind, answer.outcome)
+    answered(container, asking.kind, answer.outcome)
     if (answer.outcome === 'failure') event(container, 'Warning', 'Unhealthy', `${title} probe failed: ${answer.output}`)
     else if (answer.outcome === 'error')
       event(container, 'Warning', 'Unhealthy', `${title} probe errored and resulted in unknown state: ${answer.output}`)

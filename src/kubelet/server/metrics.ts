@@ -21,7 +21,7 @@ export function family(name: string, type: 'counter' | 'gauge', help: string, sa
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ''].join('\n')
 }
 
-export async function resourceMetrics({ cri, node }: PodServices, cadvisor: boolean): Promise<string> {
+export async function resourceMetrics({ cri, node }: PodServices): Promise<string> {
   const pods = await cri.listPodSandboxStats()
   const cpu: Sample[] = []
   const memory: Sample[] = []
@@ -37,11 +37,6 @@ export async function resourceMetrics({ cri, node }: PodServices, cadvisor: bool
       memory.push({ labels, value: container.memory?.workingSetBytes ?? 0, at: container.memory?.timestamp })
     }
   }
-  if (cadvisor)
-    return [
-      family('container_cpu_usage_seconds_total', 'counter', 'CPU time of the container in seconds', cpu),
-      family('container_memory_working_set_bytes', 'gauge', 'Memory of the container that cannot be given up', memory),
-    ].join('')
   return [
     family('container_cpu_usage_seconds_total', 'counter', 'CPU time of the container in seconds', cpu),
     family('container_memory_working_set_bytes', 'gauge', 'Memory of the container that cannot be given up', memory),
@@ -51,6 +46,27 @@ export async function resourceMetrics({ cri, node }: PodServices, cadvisor: bool
     family('resource_scrape_error', 'gauge', '1 if these figures could not be read', [{ value: 0 }]),
   ].join('')
 }
+
+/** All that the runtime measures, under cAdvisor's names; nothing from a runtime that measures nothing. */
+export async function cadvisorMetrics({ cri }: PodServices): Promise<string> {
+  const descriptors = await cri.listMetricDescriptors()
+  const samples = new Map<string, { readonly type: 'counter' | 'gauge'; readonly samples: Sample[] }>()
+  const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]))
+  for (const { metrics, containerMetrics } of await cri.listPodSandboxMetrics()) {
+    for (const { name, metricType, labelValues, value = 0, timestamp } of [...metrics, ...containerMetrics.flatMap((of) => of.metrics)]) {
+      const labels = Object.fromEntries((keys.get(name) ?? []).map((key, i) => [key, labelValues[i] ?? '']))
+      const found = samples.get(name) ?? { type: metricType === 'COUNTER' ? 'counter' : 'gauge', samples: [] }
+      samples.set(name, found)
+      found.samples.push({ labels, value, at: timestamp })
+    }
+  }
+  return descriptors
+    .map(({ name, help }) => family(name, samples.get(name)?.type ?? 'gauge', help, samples.get(name)?.samples ?? []))
+    .join('')
+}
+
+export const probeMetrics = ({ probeCounts }: PodServices): string =>
+  family('prober_probe_total', 'counter', 'Probes by what was probed and how it was answered', probeCounts.all())
 
 export function kubeletMetrics(services: PodServices, pods: Pods | undefined): string {
   const workers = pods?.all() ?? []

@@ -22,7 +22,7 @@ import type { PodServices } from '../pod/services.js'
 import type { PodWorker } from '../pod/worker.js'
 import { type Auth, createAuth } from './auth.js'
 import { type LogOptions, readLog } from './log-reader.js'
-import { kubeletMetrics, resourceMetrics } from './metrics.js'
+import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics } from './metrics.js'
 import { createStats } from './stats.js'
 
 export interface NodeApiOptions {
@@ -154,9 +154,9 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
         return json(await summary())
       case 'metrics': {
         const type = 'text/plain; version=0.0.4; charset=utf-8'
-        if (parts[0] === 'resource') return text(200, await resourceMetrics(services, false), type)
-        if (parts[0] === 'cadvisor') return text(200, await resourceMetrics(services, true), type)
-        if (parts[0] === 'probes') return text(200, '', type)
+        if (parts[0] === 'resource') return text(200, await resourceMetrics(services), type)
+        if (parts[0] === 'cadvisor') return text(200, await cadvisorMetrics(services), type)
+        if (parts[0] === 'probes') return text(200, probeMetrics(services), type)
         return text(200, kubeletMetrics(services, pods()), type)
       }
       case 'configz':
