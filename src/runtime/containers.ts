@@ -156,13 +156,14 @@ export class Containers implements Runtime {
       throw new RuntimeError('WrongStatus', `cannot exec in a ${status} container: ${id}`)
     }
     if (status === 'paused' && !more.ignorePaused) throw new RuntimeError('WrongStatus', `cannot exec in a paused container: ${id}`)
+    const cgroup = openCgroup(state.cgroupPath)
     return execInContainer({
       id,
       process: options.process,
       spec: state.spec,
       state: hookState(state, status, pid),
       pid,
-      cgroup: openCgroup(state.cgroupPath).joinPlan(options.subCgroups),
+      cgroup: options.subCgroups ? cgroup.joinPlan(options.subCgroups) : cgroup.joinPlanBeside(pid),
       stdio: options.stdio,
       preserveFds: options.preserveFds ?? 0,
       consoleSocket: more.consoleSocket,

@@ -90,18 +90,25 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     }
   }
 
-  async function register(input: NodeInput): Promise<Node> {
-    // Its status follows at once, and what changes by it is told.
-    const { status: _, ...node } = newNode(input)
+  /** With its status: nobody sees a node of which nothing is known. `before`: what was known of it. */
+  async function register(input: NodeInput): Promise<{ readonly node: Node; readonly before: NodeStatus | undefined }> {
     try {
-      return await client.create(Node, node)
+      return { node: await client.create(Node, newNode(input)), before: undefined }
     } catch (error) {
       if (!isStatus(error, 'AlreadyExists')) throw error
     }
     const existing = await client.get(Node, { name })
     const wanted = { ...standardLabels(name, facts), ...settings.nodeLabels }
     const missing = Object.entries(wanted).some(([key, value]) => existing.metadata.labels?.[key] !== value)
-    return missing ? await client.patch(Node, { name }, { metadata: { labels: wanted } }, { type: 'merge' }) : existing
+    const node = missing ? await client.patch(Node, { name }, { metadata: { labels: wanted } }, { type: 'merge' }) : existing
+    return { node, before: node.status }
+  }
+
+  async function find(input: NodeInput): Promise<{ readonly node: Node; readonly before: NodeStatus | undefined }> {
+    const current = options.current()
+    if (!current && settings.registerNode) return register(input)
+    const node = current ?? (await client.get(Node, { name }))
+    return { node, before: node.status }
   }
 
   function announce(before: NodeStatus | undefined, now: NodeStatus): void {
@@ -116,13 +123,13 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
 
   async function report(): Promise<void> {
     const input = await gather()
-    const node = options.current() ?? (settings.registerNode ? await register(input) : await client.get(Node, { name }))
+    const { node, before } = await find(input)
     const status = nodeStatus({ ...input, known: node.status ?? input.known })
     const due = clock.monotonic() - lastReport >= settings.nodeStatusReportFrequencyMs
     if (!due && last && substance(last) === substance(status)) return
     const addresses = [{ $patch: 'replace' }, ...(status.addresses ?? [])]
     const patched = await client.patch(Node, { name }, { status: { ...status, addresses } }, { type: 'strategic', subresource: 'status' })
-    announce(last ?? node.status, status)
+    announce(last ?? before, status)
     last = status
     lastReport = clock.monotonic()
     options.changed(patched)

@@ -122,6 +122,16 @@ export class Cgroup {
     return { files: v1Mounts(this.layout).map((mount) => `${place(mount)}/tasks`), directory: v2 }
   }
 
+  /**
+   * For a further process beside `first`: with v2 nobody enters a group that gives controllers to groups of its own (a container in which
+   * an init system runs), and then the place is where `first` has gone.
+   */
+  joinPlanBeside(first: number): CgroupJoinPlan {
+    if (this.layout.mode !== 'v2' || (this.read('', 'cgroup.subtree_control') ?? '').trim() === '') return this.joinPlan()
+    const own = /^0::(.*)$/m.exec(readGroupFile(`/proc/${first}/cgroup`) ?? '')?.[1] ?? ''
+    return this.joinPlan(own.startsWith(`${this.path}/`) ? { '': own.slice(this.path.length) } : {})
+  }
+
   /** Moves a running process with all its threads. Slow by nature (the kernel stops every fork meanwhile): new processes use the plan. */
   join(pid: number): void {
     for (const folder of this.folders) writeGroupFile(`${folder}/cgroup.procs`, String(pid))

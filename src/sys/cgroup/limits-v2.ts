@@ -75,10 +75,12 @@ function cpu(wanted: NonNullable<CgroupResources['cpu']>): CgroupWrite[] {
 }
 
 function unified(files: Readonly<Record<string, string>>): CgroupWrite[] {
-  return Object.entries(files).map(([file, value]) => {
+  return Object.entries(files).flatMap(([file, value]) => {
     if (file === '' || file.includes('/')) throw new Error(`resources.unified["${file}"]: a file name without "/" is wanted`)
     if (!file.includes('.')) throw new Error(`resources.unified["${file}"]: cgroup files are named CONTROLLER.SETTING`)
-    return { controller: file.split('.')[0] ?? '', file, value }
+    // The kernel takes one line with each write.
+    const lines = value.split('\n').filter((line, i) => line !== '' || i === 0)
+    return lines.map((line) => ({ controller: file.split('.')[0] ?? '', file, value: line }))
   })
 }
 

@@ -65,6 +65,8 @@ t.test('weights keep their ends and their middle', async (t) => {
 
 t.test('unified: written last on v2, refused on v1 and for names that leave the group', async (t) => {
   t.same(lines(planLimitsV2({ pids: { limit: 1 }, unified: { 'memory.high': '5' } })), ['pids.max = 1', 'memory.high = 5'])
+  const io = { 'io.max': '7:0 riops=333\n7:1 riops=555\n' }
+  t.same(lines(planLimitsV2({ unified: io })), ['io.max = 7:0 riops=333', 'io.max = 7:1 riops=555'], 'a line with each write')
   t.throws(() => planLimitsV1({ unified: { 'memory.high': '5' } }), /needs cgroup v2/)
   for (const bad of ['../x.y', 'a/b.c', '', 'nodot']) t.throws(() => planLimitsV2({ unified: { [bad]: '1' } }), bad)
 })
