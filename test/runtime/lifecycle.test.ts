@@ -5,7 +5,7 @@ import { closeSync, existsSync, readdirSync, readFileSync, readSync, writeFileSy
 import { join } from 'node:path'
 import t from 'tap'
 import { createRuntime } from '../../src/runtime/index.js'
-import { openCgroup } from '../../src/sys/index.js'
+import { cgroupLayout, openCgroup } from '../../src/sys/index.js'
 import { leftovers, scene, skip } from './scene.js'
 
 t.test('a container sees its own system', { skip }, async (t) => {
@@ -118,6 +118,31 @@ t.test('exec, with and without a terminal', { skip }, async (t) => {
   killed.kill(15)
   t.match(await killed.wait(), { exitCode: 143, signal: 15 })
   t.equal(killed.kill(15), false)
+  await s.runtime.delete('a', { force: true })
+  t.same(await leftovers(s), [])
+})
+
+const pure = cgroupLayout().mode === 'v2'
+
+t.test('exec joins the first process where that has gone', { skip: skip || (pure ? false : 'needs cgroup v2 alone') }, async (t) => {
+  const s = scene(t)
+  // As systemd does as the first process of a container.
+  const group = '/sys/fs/cgroup'
+  const script = `mkdir ${group}/init; echo 1 > ${group}/init/cgroup.procs; echo +pids > ${group}/cgroup.subtree_control; echo there; sleep 1000`
+  const spec = s.spec(['sh', '-c', script])
+  const mounts = (spec.mounts ?? []).filter(({ destination }) => destination !== group)
+  const writable = { destination: group, type: 'cgroup', source: 'cgroup', options: ['rw', 'nosuid', 'noexec', 'nodev'] }
+  const out = s.output()
+  await s.runtime.create({ id: 'a', bundle: s.bundle, spec: { ...spec, mounts: [...mounts, writable] }, stdio: out.stdio })
+  await s.runtime.start('a')
+  while (!out.text().includes('there')) await new Promise((resolve) => setTimeout(resolve, 20))
+  const said = s.output()
+  const started = await s.runtime.exec('a', {
+    process: { ...spec.process, cwd: '/', args: ['cat', '/proc/self/cgroup'] },
+    stdio: said.stdio,
+  })
+  await started.wait()
+  t.equal(said.text(), '0::/init\n')
   await s.runtime.delete('a', { force: true })
   t.same(await leftovers(s), [])
 })

@@ -269,6 +269,13 @@ t.test('v2 limits and figures, file by file', async (t) => {
     [100_000_000, 0, 7, 90_000_000, 64],
   )
   t.match(read('cpu.max'), /^50000 100000/)
+  group.limit({ cpu: { period: 90_000 } })
+  t.match(read('cpu.max'), /^50000 90000/, 'a new period leaves the quota')
+  group.limit({ cpu: { quota: -1, period: 100_000 } })
+  t.match(read('cpu.max'), /^max 100000/)
+  // A process that has moved to a group below, as an init system does, takes those that come later with it.
+  writeFileSync(join(folder, 'cgroup.subtree_control'), 'memory\n')
+  t.equal(group.joinPlanBeside(process.pid).directory, folder, 'nobody has moved')
   const stats = group.stats()
   t.match(stats, {
     cpu: { usageNsec: 2_500_000, userNsec: 2_000_000, systemNsec: 500_000, periods: 4, throttledPeriods: 1, throttledNsec: 30_000 },
@@ -287,7 +294,10 @@ t.test('v2 limits and figures, file by file', async (t) => {
     pressure: { memory: { some: { avg10: 1.5, totalUsec: 12 }, full: { avg10: 0.5 } } },
   })
   t.equal(group.oomKills(), 2)
-  t.throws(() => group.limit({ memory: { limit: 1000, checkBeforeUpdate: true } }), /below the current usage 50000000/)
+  t.throws(
+    () => group.limit({ memory: { limit: 1000, checkBeforeUpdate: true } }),
+    /rejecting memory limit 1000: 50000000 bytes are in use/,
+  )
   t.throws(() => group.limit({ cpu: { idle: 1 } }), /cpu\.idle.*ENOENT/)
 })
 

@@ -143,7 +143,10 @@ export class Cgroup {
     if (mode === 'hybrid' && resources.hugepageLimits?.length && !this.layout.v1.hugetlb) this.enable(['hugetlb'])
     this.checkMemory(resources)
     if (mode === 'v2') {
-      this.writeAll(planLimitsV2(resources))
+      const { cpu } = resources
+      // Both stand in one file: a new period alone leaves the quota as it is.
+      const quota = cpu?.period && cpu.quota === undefined ? Number.parseInt(this.read('cpu', 'cpu.max') ?? '', 10) : Number.NaN
+      this.writeAll(planLimitsV2(Number.isNaN(quota) ? resources : { ...resources, cpu: { ...cpu, quota } }))
       if (resources.devices && resources.devices.length > 0) attachDeviceRules(this.v2Folder ?? '', resources.devices)
       return
     }
@@ -159,7 +162,7 @@ export class Cgroup {
   private checkMemory({ memory }: CgroupResources): void {
     if (!memory?.checkBeforeUpdate || !memory.limit || memory.limit < 0) return
     const usage = parseNumber(this.read('memory', 'memory.current') ?? this.read('memory', 'memory.usage_in_bytes'))
-    if (usage > memory.limit) throw new Error(`memory limit ${memory.limit} is below the current usage ${usage}`)
+    if (usage > memory.limit) throw new Error(`rejecting memory limit ${memory.limit}: ${usage} bytes are in use`)
   }
 
   /** In order; neighbours for one file (rules for devices) go through one descriptor. */
