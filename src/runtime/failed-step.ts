@@ -22,7 +22,10 @@ export function failedStep(error: StepError, what: string): RuntimeError {
     return new RuntimeError('NotExecutable', `${step}: ${missing}`, { cause: error })
   }
   const [, group] = /^cgroup: (?:open|join) (.*)$/.exec(step) ?? []
-  if (group && code === 'ENOENT') return new RuntimeError('Failed', `${what}: adding pid to ${group}: ${reason}`, { cause: error })
+  if (group && code === 'ENOENT') return new RuntimeError('Failed', `${what}: adding pid to cgroups ${group}: ${reason}`, { cause: error })
+  // With v2 nobody is born into a group that gives controllers to groups of its own.
+  if (step === 'clone the process' && code === 'EBUSY')
+    return new RuntimeError('Failed', `${what}: adding pid of the new process to cgroups: device or resource busy`, { cause: error })
   return new RuntimeError('Failed', `${what}: ${error.message}${hint(step, code)}`, { cause: error })
 }
 

@@ -118,7 +118,7 @@ t.test('exec --cgroup', { skip: skip || (cgroupLayout().mode === 'v2' ? 'needs c
   t.match(joined, /:pids:\/\n/)
   t.notMatch(run('exec', '--cgroup', '/', ...show).out, /sub/)
   t.match(run('exec', '--cgroup', '..', ...show), { code: 255, err: /bad sub cgroup path/ })
-  t.match(run('exec', '--cgroup', 'nowhere', ...show), { code: 255, err: / adding pid to .*no such file or directory/ })
+  t.match(run('exec', '--cgroup', 'nowhere', ...show), { code: 255, err: / adding pid to cgroups .*no such file or directory/ })
   t.match(run('exec', '--cgroup', 'nonsense:/', ...show), { code: 255, err: /unknown controller / })
 })
 
