@@ -116,6 +116,8 @@ export const deployment: Chapter = async (t, { kube, apply, kubectlWith, machine
   await rolled()
 
   // Recreate: no new pod before the last old one has gone.
+  const five = async (): Promise<boolean> => lines(await kube('get', 'pods', '-l', 'app=web', '-o', 'name')).length === 5
+  await until('the old pods are gone', five)
   const columns = 'custom-columns=:type,:object.spec.containers[0].env[0].value'
   const watching = `KUBECONFIG=/etc/knarr/admin.conf exec kubectl get pods -l app=web --watch --output-watch-events --no-headers -o '${columns}' >/mnt/recreated`
   const watch = one.spawn(['sh', '-c', watching])
@@ -134,5 +136,5 @@ export const deployment: Chapter = async (t, { kube, apply, kubectlWith, machine
   await rolled()
   t.match(await kube('get', 'deploy', 'web', '-o', 'jsonpath={.spec.strategy.type}'), /RollingUpdate/)
   t.equal((await kubectlWith(web(5, 'v1'), 'diff', '-f', '-')).code, 0, 'what is there is what was applied')
-  await until('the old pods are gone', async () => lines(await kube('get', 'pods', '-l', 'app=web', '-o', 'name')).length === 5)
+  await until('the old pods are gone', five)
 }
