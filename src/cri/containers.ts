@@ -160,7 +160,7 @@ async function end(engine: Engine, id: string, exit: ExitStatus | undefined): Pr
   engine.live.delete(id)
   const now = engine.containers.get(id)
   if (!now || now.exit) return
-  engine.containers.save({ ...now, exit: exitOf(exit, engine.clock), startedAt: now.startedAt || exit?.startedAt || 0 })
+  engine.containers.note({ ...now, exit: exitOf(exit, engine.clock), startedAt: now.startedAt || exit?.startedAt || 0 })
   rmSync(spoolDir(engine, id), { recursive: true, force: true })
   announce(engine, 'CONTAINER_STOPPED_EVENT', id, engine.sandboxes.get(now.sandboxId))
 }
@@ -174,7 +174,7 @@ export async function startContainer(engine: Engine, containerId: string): Promi
       throw new CriError('FAILED_PRECONDITION', `container ${id} is in state ${state}: only a created one can be started`)
     if (record.unstartable !== undefined) {
       const exit = { exitCode: 128, startedAt: 0, finishedAt: engine.clock.now(), reason: 'StartError', message: record.unstartable }
-      engine.containers.save({ ...record, exit })
+      engine.containers.note({ ...record, exit })
       announce(engine, 'CONTAINER_STOPPED_EVENT', id, engine.sandboxes.get(record.sandboxId))
       throw new CriError('UNKNOWN', `starting container ${record.config.metadata.name}: ${record.unstartable}`)
     }
@@ -185,14 +185,14 @@ export async function startContainer(engine: Engine, containerId: string): Promi
     } catch (error) {
       const exit = { exitCode: 128, startedAt: 0, finishedAt: engine.clock.now(), reason: 'StartError', message: sentence(error) }
       const now = engine.containers.get(id)
-      if (now && !now.exit) engine.containers.save({ ...now, exit })
+      if (now && !now.exit) engine.containers.note({ ...now, exit })
       await engine.runtime.kill(id, 'SIGKILL').catch(() => {})
       await engine.live.get(id)?.ended
       announce(engine, 'CONTAINER_STOPPED_EVENT', id, engine.sandboxes.get(record.sandboxId))
       throw criError(`starting container ${record.config.metadata.name}`, error)
     }
     const now = engine.containers.get(id)
-    if (now && now.startedAt === 0) engine.containers.save({ ...now, startedAt })
+    if (now && now.startedAt === 0) engine.containers.note({ ...now, startedAt })
     announce(engine, 'CONTAINER_STARTED_EVENT', id, engine.sandboxes.get(record.sandboxId))
   })
 }
@@ -239,7 +239,7 @@ export async function removeContainer(engine: Engine, containerId: string): Prom
 /** Takes away everything of a container that runs no more, its record last. May be called again after a crash in between. */
 export async function demolish(engine: Engine, record: ContainerRecord): Promise<void> {
   const { id } = record
-  engine.containers.save({ ...record, phase: 'removing' })
+  engine.containers.note({ ...record, phase: 'removing' })
   try {
     await engine.runtime.delete(id, { force: true })
     const live = engine.live.get(id)

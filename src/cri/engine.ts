@@ -91,8 +91,8 @@ export function createEngine(options: CriOptions): Engine {
   setMaxListeners(0, stopping.signal)
   return {
     ...options,
-    sandboxes: openRecords<SandboxRecord>(join(options.root, 'sandboxes')),
-    containers: openRecords<ContainerRecord>(join(options.root, 'containers')),
+    sandboxes: openRecords<SandboxRecord>(join(options.root, 'sandboxes'), options.log),
+    containers: openRecords<ContainerRecord>(join(options.root, 'containers'), options.log),
     live: new Map(),
     pausing: new Set(),
     events: createEvents(),

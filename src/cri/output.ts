@@ -66,7 +66,7 @@ export function endInput(engine: Engine, id: string): void {
   if (record?.stdinKeeper === undefined) return
   endKeeper(record.stdinKeeper, KEEPER, id)
   const { stdinKeeper: _, ...rest } = record
-  engine.containers.save(rest)
+  engine.containers.note(rest)
 }
 
 /** A writing end of the container's standard input; undefined when it has ended. */

@@ -232,14 +232,14 @@ export async function stopPodSandbox(engine: Engine, podSandboxId: string): Prom
 async function stopLocked(engine: Engine, record: SandboxRecord): Promise<void> {
   // From here on no container can be added to it.
   const wasReady = record.phase === 'ready'
-  engine.sandboxes.save({ ...record, phase: 'stopped' })
+  engine.sandboxes.note({ ...record, phase: 'stopped' })
   try {
     await Promise.allSettled(engine.making.get(record.id) ?? [])
     await Promise.all(containersOf(engine, record.id).map(({ id }) => stopContainer(engine, id, 0)))
     await takeDown(engine, record)
   } catch (error) {
     // To be tried again by the next call.
-    engine.sandboxes.save(record)
+    engine.sandboxes.note(record)
     throw criError(`stopping pod sandbox ${record.id}`, error)
   }
   if (engine.pausing.delete(record.id) && wasReady) announce(engine, 'CONTAINER_STOPPED_EVENT', record.id, engine.sandboxes.get(record.id))
@@ -252,7 +252,7 @@ export async function removePodSandbox(engine: Engine, podSandboxId: string): Pr
     const record = engine.sandboxes.get(found.id)
     if (!record) return
     if (record.phase !== 'removing') await stopLocked(engine, record)
-    engine.sandboxes.save({ ...record, phase: 'removing' })
+    engine.sandboxes.note({ ...record, phase: 'removing' })
     await Promise.all(containersOf(engine, record.id).map(({ id }) => removeContainer(engine, id)))
     await takeDown(engine, record)
     engine.sandboxes.remove(record.id)

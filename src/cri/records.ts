@@ -1,7 +1,9 @@
 // What is known of sandboxes and containers, kept on disk: one JSON file each, written whole or not at all. A record is written
 // before anything is made and removed after everything is gone, so whatever a killed daemon leaves can be found and finished.
+
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Logger } from '../lib/index.js'
 import type { ExitStatus } from '../runtime/index.js'
 import type { ContainerConfig, LinuxContainerResources, PodSandboxConfig } from './types.js'
 
@@ -59,12 +61,15 @@ export interface ContainerRecord {
 export interface RecordStore<T extends { readonly id: string }> {
   readonly all: ReadonlyMap<string, T>
   get(id: string): T | undefined
+  /** Throws when the disk does not take it. */
   save(record: T): T
+  /** What has happened has happened, and what is taken away goes: also when the disk is full. The next daemon asks the runtime. */
+  note(record: T): void
   remove(id: string): void
 }
 
 /** Reads what is there; files that are not whole are thrown away, for their makers did not come to do anything. */
-export function openRecords<T extends { readonly id: string }>(dir: string): RecordStore<T> {
+export function openRecords<T extends { readonly id: string }>(dir: string, log: Logger): RecordStore<T> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const all = new Map<string, T>()
   for (const name of readdirSync(dir)) {
@@ -78,15 +83,31 @@ export function openRecords<T extends { readonly id: string }>(dir: string): Rec
     }
   }
   const path = (id: string): string => join(dir, `${id}.json`)
+  const write = (record: T): void => {
+    const file = path(record.id)
+    try {
+      writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 })
+      renameSync(`${file}.new`, file)
+    } catch (error) {
+      rmSync(`${file}.new`, { force: true })
+      throw error
+    }
+  }
   return {
     all,
     get: (id) => all.get(id),
     save(record) {
-      const file = path(record.id)
-      writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 })
-      renameSync(`${file}.new`, file)
+      write(record)
       all.set(record.id, record)
       return record
+    },
+    note(record) {
+      all.set(record.id, record)
+      try {
+        write(record)
+      } catch (err) {
+        log.error('record not written', { id: record.id, err })
+      }
     },
     remove(id) {
       rmSync(path(id), { force: true })

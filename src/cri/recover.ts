@@ -22,7 +22,7 @@ async function recoverContainers(engine: Engine): Promise<void> {
       await watchContainer(engine, engine.containers.save({ ...record, startedAt }), state.pid ?? 0)
     } catch (error) {
       if (!isGone(error)) throw error
-      engine.containers.save({ ...record, exit: exitOf(undefined, engine.clock) })
+      engine.containers.note({ ...record, exit: exitOf(undefined, engine.clock) })
       rmSync(spoolDir(engine, record.id), { recursive: true, force: true })
     }
   }

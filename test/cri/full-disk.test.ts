@@ -1,0 +1,59 @@
+// A disk that is full, wherever that is: said in words, nothing half made stays, and what is there can be removed. Needs root.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { explain, hasErrno } from '../../src/lib/index.js'
+import { mount, unmount } from '../../src/sys/index.js'
+import { IMAGE, leftovers, options, run, scene, slowness } from './scene.js'
+
+t.setTimeout(300_000 * slowness)
+
+/** Takes all the room there is; answers with how to give it back. */
+function fill(folder: string): () => void {
+  const file = join(folder, 'fill')
+  for (const size of [65_536, 4096, 1])
+    try {
+      for (;;) writeFileSync(file, Buffer.alloc(size), { flag: 'a' })
+    } catch (error) {
+      if (!hasErrno(error, 'ENOSPC')) throw error
+    }
+  return () => rmSync(file)
+}
+
+t.test('a full disk', options, async (t) => {
+  for (const folder of ['cri', 'run', 'runtime', 'ipam', 'cni'])
+    await t.test(`${folder} is full`, async (t) => {
+      const s = await scene()
+      const path = join(s.dir, folder)
+      mkdirSync(path, { recursive: true })
+      mount({ source: 'full', target: path, type: 'tmpfs', options: ['size=512k', 'mode=711'] })
+      const { cri, close } = await s.open()
+      t.teardown(async () => {
+        close()
+        await s.end()
+      })
+      t.teardown(() => unmount(path, { detach: true }))
+      const left = async (): Promise<readonly string[]> => (await leftovers(s)).filter((what) => !what.startsWith('mount full '))
+      const said = (error: unknown): void => void t.match(explain(error), /no space left|ENOSPC/i)
+
+      let free = fill(path)
+      let podSandboxId = ''
+      await cri.runPodSandbox({ config: s.pod('one') }).then((made) => {
+        podSandboxId = made.podSandboxId
+      }, said)
+      if (podSandboxId) await cri.removePodSandbox(podSandboxId)
+      free()
+      t.strictSame(await left(), [])
+
+      const config = s.pod('two')
+      const made = await cri.runPodSandbox({ config })
+      const id = await run(cri, made.podSandboxId, config, 'sleep 1000')
+      free = fill(path)
+      const more = { metadata: { name: 'more' }, image: { image: IMAGE }, command: ['sleep', '1000'] }
+      await cri.createContainer({ podSandboxId: made.podSandboxId, sandboxConfig: config, config: more }).catch(said)
+      t.equal((await cri.containerStatus(id)).status.state, 'CONTAINER_RUNNING', 'what runs is not harmed')
+      await cri.removePodSandbox(made.podSandboxId)
+      free()
+      t.strictSame(await left(), [])
+    })
+})
