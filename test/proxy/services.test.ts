@@ -404,7 +404,7 @@ const cases: Readonly<Record<string, (t: Test, scene: Scene) => Promise<void>>> 
     }
     for (const [place] of places) {
       const answers = byPod(await network.order<Answers>(place, { do: 'stopLoad' }))
-      t.match(
+      t.same(
         Object.keys(answers).filter((answer) => !/^[abc](-new)?$/.test(answer)),
         [],
         `${place}: ${JSON.stringify(answers)}`,
