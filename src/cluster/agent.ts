@@ -175,7 +175,9 @@ export async function runAgent(
     await keepServingFresh(node, serving, server.setCertificate, context)
   }
   const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
-  await removeOtherRules(applier.applier.name).catch((error) => log.warn('rules of another proxy mode stay', { err: asError(error) }))
+  await removeOtherRules(applier.applier.name, [options.clusterDns, options.nodeIp]).catch((error) =>
+    log.warn('rules of another proxy mode stay', { err: asError(error) }),
+  )
   if (applier.applier.name !== 'userspace' && options.clusterCidr !== '')
     letPodsThrough([options.clusterCidr], { clock, log: log.child({ component: 'pod-network' }) }, signal)
   const status = proxyStatus({

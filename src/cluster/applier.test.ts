@@ -29,29 +29,35 @@ t.test('a node takes what its kernel has', { skip: process.getuid?.() !== 0 && '
 
 const switching = `
   import { execFileSync } from 'node:child_process'
+  import { addressHost } from ${JSON.stringify(new URL('./hosts.js', import.meta.url).href)}
   import { removeOtherRules } from ${JSON.stringify(new URL('./applier.js', import.meta.url).href)}
   import { iptablesApplier, nftablesApplier } from ${JSON.stringify(new URL('../proxy/index.js', import.meta.url).href)}
   const ours = () => {
     const said = execFileSync('sh', ['-c', 'nft list tables; iptables-save -t nat'], { encoding: 'utf8' })
-    return [['nftables', 'knarr-services'], ['iptables', 'KUBE-SERVICES']].flatMap(([mode, sign]) => (said.includes(sign) ? [mode] : []))
+    const found = [['nftables', 'knarr-services'], ['iptables', 'KUBE-SERVICES']].flatMap(([mode, sign]) => (said.includes(sign) ? [mode] : []))
+    return [...found, ...addressHost.list().filter((ip) => !ip.startsWith('fe80'))]
   }
   const seen = []
   const nothing = { frontends: [], healthChecks: [] }
   await nftablesApplier({ clusterCidrs: [] }).apply(nothing)
   seen.push(ours())
   await iptablesApplier({ clusterCidrs: [] }).apply(nothing)
-  await removeOtherRules('iptables')
+  for (const ip of ['10.96.0.10', '10.96.0.77', 'fd00::77']) addressHost.add(ip)
+  await removeOtherRules('userspace', ['10.96.0.10'])
+  seen.push(addressHost.list().length >= 3)
+  await iptablesApplier({ clusterCidrs: [] }).apply(nothing)
+  await removeOtherRules('iptables', ['10.96.0.10'])
   seen.push(ours())
   await nftablesApplier({ clusterCidrs: [] }).apply(nothing)
-  await removeOtherRules('nftables')
+  await removeOtherRules('nftables', [])
   seen.push(ours())
-  await removeOtherRules('userspace')
+  await removeOtherRules('userspace', [])
   seen.push(ours())
   console.log(JSON.stringify(seen))
   process.exit(0)`
 
 t.test('an agent in another mode takes away what the former one left', { skip: process.getuid?.() !== 0 && 'needs root' }, (t) => {
   const said = execFileSync('unshare', ['--net', process.execPath, '--input-type=module', '-e', switching], { encoding: 'utf8' })
-  t.same(JSON.parse(said), [['nftables'], ['iptables'], ['nftables'], []])
+  t.same(JSON.parse(said), [['nftables'], true, ['iptables', '10.96.0.10'], ['nftables'], []])
   t.end()
 })

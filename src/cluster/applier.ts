@@ -27,13 +27,17 @@ function best(): Exclude<ProxyMode, 'auto'> {
   }
 }
 
-/** Takes away the rules that an agent in another mode left behind: they would go on leading to endpoints that are gone. */
-export async function removeOtherRules(chosen: string): Promise<void> {
+/**
+ * Takes away what an agent in another mode left behind: rules would go on leading to endpoints that are gone, and addresses of the userspace
+ * mode would be answered by this machine itself. `kept`: addresses that are ours in every mode.
+ */
+export async function removeOtherRules(chosen: string, kept: readonly string[]): Promise<void> {
   const isOther = (mode: ProxyMode): boolean => mode !== chosen
   if (isOther('nftables') && best() === 'nftables') await nftablesApplier({ clusterCidrs: [] }).remove()
   // Only where somebody asked for the iptables mode is there something to remove, and the programs for it.
   if (isOther('iptables') && spawnSync('iptables-save', ['-t', 'nat'], { encoding: 'utf8' }).stdout?.includes('KUBE-SERVICES'))
     await iptablesApplier({ clusterCidrs: [] }).remove()
+  if (isOther('userspace')) for (const ip of addressHost.list()) if (!kept.includes(ip) && !/^fe80:/i.test(ip)) await addressHost.remove(ip)
 }
 
 const UDP = 17
