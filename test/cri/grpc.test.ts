@@ -215,6 +215,16 @@ t.test('grpc', options, async (t) => {
     t.match(String(error), /404/, 'an address is good once')
   })
 
+  t.test('the size of a terminal counts also when it comes before its process', { timeout: 120_000 }, async (t) => {
+    const { url } = await client.call('Exec', { containerId, cmd: ['sh', '-c', 'read x; stty size'], stdin: true, stdout: true, tty: true })
+    const remote = channels(String(url), 'v5.channel.k8s.io')
+    await once(remote.socket, 'open')
+    remote.send(4, '{"Width":111,"Height":33}')
+    remote.send(0, 'go\n')
+    await remote.closed
+    t.match(remote.texts[1], /\b33 111\b/)
+  })
+
   t.test('attach sees output; a stranger to the address space gets 404, a plain request 400', { timeout: 120_000 }, async (t) => {
     const { url } = await client.call('Attach', { containerId, stdout: true })
     const remote = channels(String(url), 'v4.channel.k8s.io')
