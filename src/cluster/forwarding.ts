@@ -15,9 +15,9 @@ function missing(nft: Nftables, cidrs: readonly string[]): readonly NftChange[] 
     const family = cidr.includes(':') ? 'ip6' : 'ip'
     const chain = chainOf(family)
     if (!nft.hasTable(chain.table)) return []
-    const drops = nft.chains(chain.table).some(({ name, hook }) => name === chain.name && hook?.policy === 'drop')
-    const there = nft.rules(chain.table, chain.name).some(({ comment }) => comment === COMMENT)
-    if (!drops || there) return []
+    // The chains last: there are tens of thousands where the services are iptables'.
+    if (nft.rules(chain.table, chain.name).some(({ comment }) => comment === COMMENT)) return []
+    if (!nft.chains(chain.table).some(({ name, hook }) => name === chain.name && hook?.policy === 'drop')) return []
     return (['saddr', 'daddr'] as const).map((end) => ({
       do: 'add rule',
       first: true,
@@ -26,7 +26,7 @@ function missing(nft: Nftables, cidrs: readonly string[]): readonly NftChange[] 
   })
 }
 
-/** Now, and whenever somebody changes the machine's rules. */
+/** Now, and whenever somebody changes the machine's rules; a kernel without nftables is none of our business here. */
 export function letPodsThrough(
   cidrs: readonly string[],
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
@@ -47,9 +47,14 @@ export function letPodsThrough(
     }
   }
   look()
-  const stop = watchNftables(() => {
-    timer ??= clock.after(PATIENCE_MS, look)
-  })
+  let stop = (): void => {}
+  try {
+    stop = watchNftables(() => {
+      timer ??= clock.after(PATIENCE_MS, look)
+    })
+  } catch (error) {
+    log.info('nobody watches the firewall of this machine', { err: asError(error) })
+  }
   signal.addEventListener(
     'abort',
     () => {

@@ -1,5 +1,5 @@
 // The CRI put together: one object for the kubelet in this process and for the gRPC server.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { pauseProgram } from '../runtime/index.js'
@@ -103,8 +103,11 @@ const queries = (engine: Engine) => ({
 function placePause(engine: Engine): void {
   const dir = pauseRoot(engine)
   for (const folder of [dir, join(dir, 'proc'), join(dir, 'dev'), join(dir, 'sys')]) mkdirSync(folder, { recursive: true, mode: 0o755 })
+  const program = pauseProgram()
+  // A full disk must not keep the daemon from starting.
+  if (existsSync(join(dir, 'pause')) && program.equals(readFileSync(join(dir, 'pause')))) return
   // Replaced as a whole: the old one may be running.
-  writeFileSync(join(dir, 'pause.new'), pauseProgram(), { mode: 0o555 })
+  writeFileSync(join(dir, 'pause.new'), program, { mode: 0o555 })
   renameSync(join(dir, 'pause.new'), join(dir, 'pause'))
 }
 

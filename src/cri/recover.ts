@@ -19,7 +19,9 @@ async function recoverContainers(engine: Engine): Promise<void> {
       const state = await engine.runtime.state(record.id)
       // A daemon that was killed between starting it and saying so.
       const startedAt = record.startedAt || state.startedAt || 0
-      await watchContainer(engine, engine.containers.save({ ...record, startedAt }), state.pid ?? 0)
+      const found = { ...record, startedAt }
+      if (startedAt !== record.startedAt) engine.containers.note(found)
+      await watchContainer(engine, found, state.pid ?? 0)
     } catch (error) {
       if (!isGone(error)) throw error
       engine.containers.note({ ...record, exit: exitOf(undefined, engine.clock) })

@@ -11,10 +11,8 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
-  rmdirSync,
   type Stats,
   symlinkSync,
-  unlinkSync,
   utimesSync,
 } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
@@ -122,7 +120,7 @@ const A_TURN = 200
 async function walkInTurns(folder: Buffer, visit: (path: Buffer, isFolder: boolean) => void): Promise<void> {
   let left = A_TURN
   const walk = async (at: Buffer): Promise<void> => {
-    for (const entry of entriesOf(at)) {
+    for (const entry of entriesThere(at)) {
       const path = below(at, entry.name)
       if (entry.isDirectory()) await walk(path)
       visit(path, entry.isDirectory())
@@ -131,16 +129,22 @@ async function walkInTurns(folder: Buffer, visit: (path: Buffer, isFolder: boole
       await setImmediate()
     }
   }
+  await walk(folder)
+}
+
+/** What is in a folder that may have gone meanwhile. */
+function entriesThere(folder: Buffer): Dirent<Buffer>[] {
   try {
-    await walk(folder)
+    return entriesOf(folder)
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error
+    if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw error
+    return []
   }
 }
 
 /** Removes a folder that nobody uses any more, however much is in it, without keeping everybody else waiting. */
 export async function removeInTurns(folder: string): Promise<void> {
-  await walkInTurns(Buffer.from(folder), (path, isFolder) => (isFolder ? rmdirSync(path) : unlinkSync(path)))
+  await walkInTurns(Buffer.from(folder), removeTree)
   removeTree(folder)
 }
 

@@ -27,9 +27,9 @@ t.test('a full disk', options, async (t) => {
       const path = join(s.dir, folder)
       mkdirSync(path, { recursive: true })
       mount({ source: 'full', target: path, type: 'tmpfs', options: ['size=512k', 'mode=711'] })
-      const { cri, close } = await s.open()
+      let daemon = await s.open()
       t.teardown(async () => {
-        close()
+        daemon.close()
         await s.end()
       })
       t.teardown(() => unmount(path, { detach: true }))
@@ -38,21 +38,23 @@ t.test('a full disk', options, async (t) => {
 
       let free = fill(path)
       let podSandboxId = ''
-      await cri.runPodSandbox({ config: s.pod('one') }).then((made) => {
+      await daemon.cri.runPodSandbox({ config: s.pod('one') }).then((made) => {
         podSandboxId = made.podSandboxId
       }, said)
-      if (podSandboxId) await cri.removePodSandbox(podSandboxId)
+      if (podSandboxId) await daemon.cri.removePodSandbox(podSandboxId)
       free()
       t.strictSame(await left(), [])
 
       const config = s.pod('two')
-      const made = await cri.runPodSandbox({ config })
-      const id = await run(cri, made.podSandboxId, config, 'sleep 1000')
+      const made = await daemon.cri.runPodSandbox({ config })
+      const id = await run(daemon.cri, made.podSandboxId, config, 'sleep 1000')
       free = fill(path)
+      daemon.close()
+      daemon = await s.open()
       const more = { metadata: { name: 'more' }, image: { image: IMAGE }, command: ['sleep', '1000'] }
-      await cri.createContainer({ podSandboxId: made.podSandboxId, sandboxConfig: config, config: more }).catch(said)
-      t.equal((await cri.containerStatus(id)).status.state, 'CONTAINER_RUNNING', 'what runs is not harmed')
-      await cri.removePodSandbox(made.podSandboxId)
+      await daemon.cri.createContainer({ podSandboxId: made.podSandboxId, sandboxConfig: config, config: more }).catch(said)
+      t.equal((await daemon.cri.containerStatus(id)).status.state, 'CONTAINER_RUNNING', 'what runs is not harmed')
+      await daemon.cri.removePodSandbox(made.podSandboxId)
       free()
       t.strictSame(await left(), [])
     })
