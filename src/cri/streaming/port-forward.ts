@@ -81,6 +81,8 @@ function pairStreams(spec: PortForward, connection: Duplex, head: Buffer): SpdyS
 async function overChannels(spec: PortForward, accepted: NonNullable<Awaited<ReturnType<typeof acceptWebSocket>>>): Promise<void> {
   const channels = channelsOf(accepted.socket, accepted.protocol)
   const pods: Duplex[] = []
+  // Nothing is read before there is somewhere to put it.
+  channels.pause()
   for (const [index, port] of spec.ports.entries()) {
     const name = Buffer.from([port & 0xff, port >> 8])
     await channels.send(index * 2, name)
@@ -105,6 +107,7 @@ async function overChannels(spec: PortForward, accepted: NonNullable<Awaited<Ret
       await channels.send(index * 2 + 1, Buffer.from(explain(error)))
     }
   }
+  channels.resume()
   await channels.closed
   for (const pod of pods) pod.destroy()
 }

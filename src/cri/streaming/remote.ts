@@ -87,6 +87,13 @@ async function overWebSocket(
     channels.onEnd(0, () => stdin.end())
     stdin.on('drain', () => channels.resume())
   }
+  // Clients say it at once, while the process is still being started.
+  let size: TerminalSize | undefined
+  let resized = (_size: TerminalSize): void => {}
+  channels.onData(4, (bytes) => {
+    size = parseSize(bytes.toString('utf8')) ?? size
+    if (size) resized(size)
+  })
   void channels.closed.then(() => stdin?.end())
   const output = (channel: number): Writable =>
     new Writable({ write: (chunk: Buffer, _encoding, done) => void channels.send(channel, chunk).then(() => done()) })
@@ -98,10 +105,8 @@ async function overWebSocket(
     stdout: wanted.stdout ? output(1) : undefined,
     stderr: hasStderr ? output(2) : undefined,
     onResize(listener) {
-      channels.onData(4, (bytes) => {
-        const size = parseSize(bytes.toString('utf8'))
-        if (size) listener(size)
-      })
+      resized = listener
+      if (size) listener(size)
     },
     async finish(status) {
       const text = statusText(status, protocol)

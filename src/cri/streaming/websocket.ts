@@ -50,11 +50,8 @@ export function webSocketDuplex(socket: WebSocket): Duplex {
 
 const CLOSE_SIGNAL = 255
 
-/** Messages that may come before anybody listens, such as the size of a terminal whose process is still being started. */
-const MOST_EARLY = 16
-
 export interface Channels {
-  /** What the client sends on a channel. */
+  /** What the client sends on a channel; what came before is lost. */
   onData(channel: number, listener: (bytes: Buffer) => void): void
   /** The client will send no more on it (v5). */
   onEnd(channel: number, listener: () => void): void
@@ -71,7 +68,6 @@ export function channelsOf(socket: WebSocket, protocol: string): Channels {
   const base64 = protocol.startsWith('base64.')
   const data = new Map<number, (bytes: Buffer) => void>()
   const ends = new Map<number, () => void>()
-  const early: [channel: number, bytes: Buffer][] = []
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   socket.on('error', () => socket.terminate())
   socket.on('message', (message: Buffer) => {
@@ -79,17 +75,10 @@ export function channelsOf(socket: WebSocket, protocol: string): Channels {
     const channel = base64 ? (message[0] ?? 0) - 0x30 : (message[0] ?? 0)
     const bytes = base64 ? Buffer.from(message.toString('latin1', 1), 'base64') : message.subarray(1)
     if (protocol.startsWith('v5.') && channel === CLOSE_SIGNAL) ends.get(bytes[0] ?? 0)?.()
-    else {
-      const listener = data.get(channel)
-      if (listener) listener(bytes)
-      else if (early.length < MOST_EARLY) early.push([channel, bytes])
-    }
+    else data.get(channel)?.(bytes)
   })
   return {
-    onData(channel, listener) {
-      data.set(channel, listener)
-      for (const [of, bytes] of early) if (of === channel) listener(bytes)
-    },
+    onData: (channel, listener) => void data.set(channel, listener),
     onEnd: (channel, listener) => void ends.set(channel, listener),
     send(channel, bytes) {
       if (socket.readyState !== socket.OPEN) return Promise.resolve()
