@@ -174,6 +174,26 @@ void t.test('who is not known and who may not', async (t) => {
   t.same(values('apiserver_request_total', { verb: 'LIST', resource: 'configmaps', code: '403' }), [1])
 })
 
+void t.test('nobody fills it with what he invents', async (t) => {
+  const { ask } = await startServer(t)
+  const lines = async (): Promise<number> => read((await ask('GET', '/metrics')).body).samples.length
+  const stranger = { user: { name: 'eve', groups: [] } }
+  const invent = async (word: string): Promise<void> => {
+    for (const options of [{}, stranger]) {
+      for (const path of [`/${word}`, `/apis/${word}/v1/things`, `/api/v1/${word}`, `${maps}/a/${word}`, `/api/v1/watch/${word}`])
+        for (const method of ['GET', 'POST', word.toUpperCase()]) await ask(method, path, {}, options)
+      await ask('POST', `${maps}?dryRun=${word}`, configMap('a'), options)
+      await ask('GET', `/api/v1/${word}?watch=1`, undefined, options)
+    }
+  }
+  await invent('first')
+  await lines()
+  const before = await lines()
+  await invent('second')
+  await invent('third')
+  t.equal(await lines(), before)
+})
+
 void t.test('objects, watches, their events, certificates', async (t) => {
   const api = await serveApi(t)
   const { ask } = api

@@ -70,13 +70,13 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const store = options.encryption?.length ? encryptingStore(measured, { keys: options.encryption, random }) : measured
   const accessCounts = accessMetrics(clock)
   const watchCounts = watchMetrics()
-  const requestCounts = requestMetrics(clock)
   const abort = new AbortController()
   const watches = new Set<() => void>()
   const endWatches = (): void => {
     for (const end of [...watches]) end()
   }
   const types = createTypes()
+  const requestCounts = requestMetrics(clock, types)
   const feed = await createFeed({ store, log, clock, onReset: endWatches })
   const backend: Backend = { store, feed, types, clock, random, log }
   const reader = createReader(feed)

@@ -18,9 +18,9 @@ async function mostFiles(): Promise<number> {
 }
 
 async function virtualBytes(): Promise<number> {
-  const text = await readFile('/proc/self/statm', 'utf8').catch(() => '')
-  const pages = Number(text.split(' ')[0])
-  return pages > 0 ? pages * 4096 : -1
+  const text = await readFile('/proc/self/status', 'utf8').catch(() => '')
+  const kilobytes = /^VmSize:\s+(\d+) kB/m.exec(text)?.[1]
+  return kilobytes ? Number(kilobytes) * 1024 : -1
 }
 
 export function processMetrics(clock: Clock): readonly Family[] {

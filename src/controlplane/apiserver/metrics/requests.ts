@@ -4,6 +4,7 @@ import type { Clock, HttpResponse } from '../../../lib/index.js'
 import type { Filter, RequestContext } from '../http/context.js'
 import { toApiError } from '../http/errors.js'
 import { PushBody } from '../http/push-body.js'
+import type { TypeRegistry } from '../registry/backend.js'
 import { type Count, Counts, Distribution, exponential, type Family, type Labels, labelText } from './families.js'
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60]
@@ -11,17 +12,27 @@ const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3
 const SLI_SECONDS = SECONDS.slice(2)
 const BYTES = exponential(1000, 10, 7)
 
-const MOST_SERIES = 5000
-
 /** The methods of HTTP, and what they mean for resources, as kube-apiserver counts them. */
 const VERBS: Readonly<Record<string, string>> = { create: 'POST', update: 'PUT' }
+const KNOWN = new Set(['GET', 'LIST', 'WATCH', 'POST', 'PUT', 'PATCH', 'APPLY', 'DELETE', 'DELETECOLLECTION', 'CONNECT', 'HEAD', 'OPTIONS'])
 const CONNECTS = new Set(['exec', 'attach', 'portforward', 'proxy'])
 const LASTING = new Set([...CONNECTS, 'log'])
 
 function verbOf({ info, request }: RequestContext): string {
   if (CONNECTS.has(info.subresource)) return 'CONNECT'
   if (info.verb === 'patch' && request.headers['content-type']?.startsWith('application/apply-patch')) return 'APPLY'
-  return VERBS[info.verb] ?? info.verb.toUpperCase()
+  const verb = VERBS[info.verb] ?? info.verb.toUpperCase()
+  return KNOWN.has(verb) ? verb : 'other'
+}
+
+/** What of a request goes into labels. Whatever is not served has none: the client may have invented it, and labels are kept for ever. */
+function labelled({ info }: RequestContext, types: TypeRegistry, failed: boolean) {
+  const { group, version, resource, namespace, name, verb, subresource, path } = info
+  const nothing = { group: '', version: '', resource: '', scope: '', subresource: '' }
+  if (!info.isResource) return { ...nothing, subresource: failed ? '' : path }
+  const type = types.find(group, version, resource)
+  if (!type || (subresource !== '' && !type.subresourceTypes.some((each) => each.name === subresource))) return nothing
+  return { group, version, resource, subresource, scope: name || verb === 'create' ? 'resource' : namespace ? 'namespace' : 'cluster' }
 }
 
 /** One verb on one resource. */
@@ -48,22 +59,18 @@ export interface RequestMetrics {
   readonly families: readonly Family[]
 }
 
-export function requestMetrics(clock: Clock): RequestMetrics {
+export function requestMetrics(clock: Clock, types: TypeRegistry): RequestMetrics {
   const all = new Map<string, Series>()
   const inflight = new Counts('apiserver_current_inflight_requests', 'Requests at work, by kind.', 'gauge')
   const atWork = { readOnly: inflight.of({ request_kind: 'readOnly' }), mutating: inflight.of({ request_kind: 'mutating' }) }
 
-  const seriesOf = ({ info }: RequestContext, verb: string): Series => {
-    const { group, resource, version, isResource, namespace, name, path } = info
-    const scope = !isResource ? '' : name || verb === 'POST' ? 'resource' : namespace ? 'namespace' : 'cluster'
-    const subresource = isResource ? info.subresource : path
-    const key = `${verb} ${scope} ${group} ${version} ${resource} ${subresource}`
+  const seriesOf = (context: RequestContext, verb: string, failed: boolean): Series => {
+    const labels = { component: 'apiserver', ...labelled(context, types, failed), verb }
+    const key = Object.values(labels).join(' ')
     let series = all.get(key)
     if (!series) {
-      const labels = { component: 'apiserver', group, resource, scope, subresource, verb, version }
       series = { labels, counts: new Map(), times: new Distribution(SECONDS), sizes: new Distribution(BYTES), lasting: { value: 0 } }
-      // What nobody serves is counted as one: paths are the client's invention.
-      if (all.size < MOST_SERIES) all.set(key, series)
+      all.set(key, series)
     }
     return series
   }
@@ -75,7 +82,7 @@ export function requestMetrics(clock: Clock): RequestMetrics {
     const lasts = verb === 'WATCH' || LASTING.has(info.subresource)
     const kind = lasts ? undefined : atWork[isReading(verb) || verb === 'HEAD' ? 'readOnly' : 'mutating']
     if (kind) kind.value++
-    const lasting = lasts ? seriesOf(context, verb).lasting : undefined
+    const lasting = lasts ? seriesOf(context, verb, false).lasting : undefined
     if (lasting) lasting.value++
     let code = 500
     let response: HttpResponse | undefined
@@ -89,8 +96,8 @@ export function requestMetrics(clock: Clock): RequestMetrics {
     } finally {
       if (kind) kind.value--
       if (lasting) whenEnded(response, () => lasting.value--)
-      const series = seriesOf(code === 404 && !info.isResource ? { ...context, info: { ...info, path: '' } } : context, verb)
-      const counter = `${code} ${info.query.get('dryRun') ?? ''}`
+      const series = seriesOf(context, verb, code >= 400)
+      const counter = `${code} ${info.query.get('dryRun') === 'All' ? 'All' : ''}`
       series.counts.set(counter, (series.counts.get(counter) ?? 0) + 1)
       if (!lasts) series.times.observe((clock.monotonic() - start) / 1000)
       const length = response && isReading(verb) ? lengthOf(response) : undefined
