@@ -32,6 +32,7 @@ const flags = {
     value: 'BYTES',
     help: 'Most bytes that one layer may unpack to',
   },
+  'registry-timeout': { type: 'number', default: 30, value: 'SECONDS', help: 'How long a registry may be silent before a pull fails' },
   'cni-conf-dir': { type: 'string', default: '/etc/cni/net.d', value: 'DIR', help: 'Network configurations' },
   'cni-bin-dir': { type: 'list', default: ['/opt/cni/bin', '/usr/lib/cni'], value: 'DIR', help: 'Network plugins that are not built in' },
   'cni-cache-dir': { type: 'string', default: '/var/lib/cni', value: 'DIR', help: 'Results of network plugins' },
@@ -70,7 +71,11 @@ export const cri: Command = {
     }
     const log = lineLog(io)
     const runtime = createRuntime({ root: given['runtime-root'], restrictOomScoreAdj: true })
-    const images = createImageStore({ root: given['image-root'], limits: { bytes: given['image-layer-limit'] } })
+    const images = createImageStore({
+      root: given['image-root'],
+      limits: { bytes: given['image-layer-limit'] },
+      registries: { timeoutMs: given['registry-timeout'] * 1000 },
+    })
     const running = await createCri({
       root: given.root,
       runDir: given['run-dir'],

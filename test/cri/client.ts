@@ -1,10 +1,10 @@
 // A CRI client as others write one: grpc-js on the socket.
-import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from '@grpc/grpc-js'
+import { type CallOptions, type Client, credentials, makeGenericClientConstructor, type ServiceError } from '@grpc/grpc-js'
 import type { Message } from '../../src/cri/grpc/codec.js'
 import { serviceDefinition } from '../../src/cri/grpc/server.js'
 
 export interface CriClient {
-  call(method: string, request?: Message): Promise<Message>
+  call(method: string, request?: Message, options?: CallOptions): Promise<Message>
   /** All that a streaming method answers. */
   stream(method: string, request?: Message): Promise<readonly Message[]>
   events(listener: (event: Message) => void): () => void
@@ -22,11 +22,11 @@ export function criClient(socket: string): CriClient {
   const runtime = make('RuntimeService')
   const image = make('ImageService')
   return {
-    call: (method, request = {}) =>
+    call: (method, request = {}, options = {}) =>
       new Promise((resolve, reject) => {
         const client = runtime[method] ? runtime : image
         const done = (error: ServiceError | null, value: Message): void => (error ? reject(error) : resolve(value))
-        client[method]?.call(client, request, done)
+        client[method]?.call(client, request, options, done)
       }),
     async stream(method, request = {}) {
       const client = runtime[method] ? runtime : image
