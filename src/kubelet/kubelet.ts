@@ -4,7 +4,6 @@ import { promises as fs, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, Pod, Service } from '../api/index.js'
 import { eventRecorder, informer } from '../client/index.js'
-import type { ContainerEvent } from '../cri/index.js'
 import { abortable, deferred, explain, limiter, sleep } from '../lib/index.js'
 import { runRotation } from './container/rotate-logs.js'
 import { fieldContext } from './container/start.js'
@@ -19,6 +18,7 @@ import { refusalOf } from './pod/admission.js'
 import { backOffTable, CRASH_BACK_OFF } from './pod/back-off.js'
 import { loadCheckpoint } from './pod/checkpoint.js'
 import { podEvent } from './pod/events.js'
+import { followEvents } from './pod/follow.js'
 import { createPods, findRunning, type Pods } from './pod/pods.js'
 import { createQos } from './pod/qos.js'
 import type { PodServices } from './pod/services.js'
@@ -64,6 +64,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
   const ready = deferred()
   let down = false
   let pods: Pods | undefined
+  const made = deferred<Pods>()
 
   const podCache = informer(client, Pod, { fieldSelector: `spec.nodeName=${nodeName}`, clock, log })
   const nodeCache = informer(client, Node, { fieldSelector: `metadata.name=${nodeName}`, clock, log })
@@ -191,34 +192,6 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     ready: (uid) => pods?.get(uid)?.publish(),
   })
 
-  /** Events that came while the runtime's lists were read: what they tell may not be in them. */
-  const early: ContainerEvent[] = []
-
-  /** The runtime's events; when the stream breaks, what was missed is read from the runtime's lists. */
-  async function followRuntime(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        for await (const event of cri.getContainerEvents(signal)) {
-          if (pods) pods.observe(event)
-          else early.push(event)
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        log.warn('the runtime’s events ended, asking again', { err: explain(error) })
-      }
-      await sleep(clock, 1_000, signal).catch(() => {})
-      if (!signal.aborted) await resync().catch((error: unknown) => log.warn('runtime not listed', { err: error }))
-    }
-  }
-
-  async function resync(): Promise<void> {
-    const found = await findRunning(cri, services.volumes.podFolder)
-    for (const worker of pods?.all() ?? []) {
-      const now = found.get(worker.pod.metadata.uid ?? '')
-      worker.replaceObserved(now?.observed)
-    }
-  }
-
   async function makeFolders(): Promise<void> {
     await fs.mkdir(join(root, 'pods'), { recursive: true, mode: 0o750 })
     await fs.mkdir(podLogs, { recursive: true, mode: 0o755 })
@@ -230,7 +203,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
     const found = await untilAnswered('runtime', signal, () => findRunning(cri, services.volumes.podFolder))
     pods = createPods(services, found)
     const live = pods
-    for (const event of early.splice(0)) live.observe(event)
+    made.resolve(live)
     const staticRead = deferred()
     if (settings.staticPodPath) void followStatic(live, signal, staticRead.resolve)
     else staticRead.resolve()
@@ -337,7 +310,16 @@ export function createKubelet(options: KubeletOptions): Kubelet {
         podCache.run(ends),
         serviceCache.run(ends),
         nodeCache.run(ends),
-        followRuntime(ends),
+        followEvents(
+          {
+            cri,
+            clock,
+            log,
+            resync: async () => (await abortable(made.promise, ends)).relist(),
+            observe: (event) => pods?.observe(event),
+          },
+          ends,
+        ),
         runCollector(
           {
             cri,

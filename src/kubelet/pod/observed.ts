@@ -80,6 +80,21 @@ export const withoutSandbox = (observed: ObservedPod, gone: string): ObservedPod
   containers: observed.containers.filter(({ sandboxId }) => sandboxId !== gone),
 })
 
+/**
+ * With all that a runtime has of the pod, read when `before` was known. What has ended stays as its end was seen, and what came while the
+ * lists were read stays; what else they do not have is gone.
+ */
+export function withList(observed: ObservedPod, found: ObservedPod, before: ObservedPod): ObservedPod {
+  const ended = new Set(observed.containers.filter(({ phase }) => phase === 'exited').map(({ id }) => id))
+  let all = observed
+  for (const sandbox of found.sandboxes) all = withSandbox(all, sandbox)
+  for (const container of found.containers) if (!ended.has(container.id)) all = withContainer(all, container)
+  const idsOf = ({ sandboxes, containers }: ObservedPod): readonly string[] => [...sandboxes, ...containers].map(({ id }) => id)
+  const gone = new Set(idsOf(before))
+  for (const id of idsOf(found)) gone.delete(id)
+  return { sandboxes: all.sandboxes.filter(({ id }) => !gone.has(id)), containers: all.containers.filter(({ id }) => !gone.has(id)) }
+}
+
 /** The newest container of that name. */
 export const latest = (observed: ObservedPod, name: string): ObservedContainer | undefined =>
   observed.containers.find((container) => container.name === name)

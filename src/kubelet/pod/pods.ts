@@ -62,6 +62,8 @@ export interface Pods {
   /** The sources have lost it. */
   drop(uid: string, last?: Pod, graceSeconds?: number): void
   observe(event: ContainerEvent): void
+  /** Reads all that the runtime has, after events may have been missed. */
+  relist(): Promise<void>
   /** What was running when the daemon started, and is nobody's pod, is stopped. */
   stopOrphans(): void
   refresh(uid: string): void
@@ -108,6 +110,16 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
       const worker = workers.get(uid)
       if (worker) worker.observe(event)
       else if (unclaimed.has(uid)) sinceFound.set(uid, [...(sinceFound.get(uid) ?? []), event])
+    },
+    async relist() {
+      const before = [...workers].map(([uid, worker]) => ({ uid, worker, observed: worker.observed }))
+      const now = await findRunning(services.cri, services.volumes.podFolder)
+      for (const { uid, worker, observed } of before) worker.observeAll(now.get(uid)?.observed ?? nothingObserved, observed)
+      for (const uid of unclaimed.keys()) {
+        const found = now.get(uid)
+        if (found) unclaimed.set(uid, found)
+        else unclaimed.delete(uid)
+      }
     },
     stopOrphans() {
       for (const orphan of [...unclaimed.values()]) {

@@ -9,7 +9,7 @@ import { cleanUp, removeTraces } from './clean-up.js'
 import { containersOf, podKey } from './containers.js'
 import { containerEvent, podEvent } from './events.js'
 import { observedContainer, observedSandbox } from './observe.js'
-import { latest, nothingObserved, type ObservedPod, running, withContainer, withoutContainer, withSandbox } from './observed.js'
+import { latest, type ObservedPod, running, withContainer, withList, withoutContainer, withSandbox } from './observed.js'
 import { computeStatus, newRecord, type PodRecord, podIpsOf, type Verdict } from './record.js'
 import type { PodServices } from './services.js'
 import { stopContainers } from './stop.js'
@@ -28,8 +28,8 @@ export interface PodWorker {
   /** The source has it no more; `last` is how it was at the end. Nobody waits for it any longer: the grace is short. */
   remove(last?: Pod, graceSeconds?: number): void
   observe(event: ContainerEvent): void
-  /** All that the runtime has of it, after events may have been missed; undefined for nothing. */
-  replaceObserved(observed: ObservedPod | undefined): void
+  /** All that the runtime has of it, after events may have been missed; `before`: what was known when the runtime was asked. */
+  observeAll(found: ObservedPod, before: ObservedPod): void
   /** Calls back when something about it may have changed. */
   onChange(listener: () => void): () => void
   /** Tells the API its status once more. */
@@ -292,9 +292,9 @@ export function createPodWorker({ services, pod: first, observed, inApi }: Worke
       publish()
       poke()
     },
-    replaceObserved(all) {
+    observeAll(found, before) {
       if (stage === 'gone') return
-      record.observed = all ?? nothingObserved
+      record.observed = withList(record.observed, found, before)
       publish()
       poke()
     },
