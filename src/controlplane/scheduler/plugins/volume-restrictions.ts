@@ -11,11 +11,9 @@ export const volumeRestrictions: Plugin = {
   prepare({ pod, volumes, state }) {
     const single = claimKeys(pod.pod).filter((key) => volumes.claim(key)?.spec?.accessModes?.includes('ReadWriteOncePod'))
     if (single.length === 0) return undefined
-    const users = single.flatMap((key) => volumes.usersOf(key)).filter((key) => key !== pod.key)
-    const placed = users.filter((key) => state.pods.has(key))
-    if (placed.length === 0) return undefined
-    // The claim is one for the whole cluster; removing its user helps on the node where that is.
-    return { filter: (_, node) => (placed.some((key) => node.pods.has(key)) ? inUse : rejection(name, inUse[0]?.reason ?? '', true)) }
+    const taken = single.some((key) => volumes.usersOf(key).some((user) => user !== pod.key && state.pods.has(user)))
+    // The claim is one for the whole cluster: every node is refused until its user is gone, which preemption may see to.
+    return taken ? { filter: () => inUse } : undefined
   },
   hint: (pod, event) => event.type === 'pod removed' && claimKeys(pod).some((key) => claimKeys(event.pod).includes(key)),
 }
