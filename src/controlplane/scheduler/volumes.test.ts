@@ -10,7 +10,7 @@ import { defaultProfiles, type Profile } from './profile.js'
 import { noVolumes, type VolumeView } from './volumes.js'
 
 const node = (name: string): Node =>
-  ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, status: { allocatable: { cpu: '4', memory: '8Gi', pods: '20' } } }) as Node
+  ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, status: { allocatable: { cpu: '8', memory: '8Gi', pods: '20' } } }) as Node
 
 let counter = 0
 const pod = (claims: readonly string[], spec: object = {}): Pod =>
@@ -106,4 +106,36 @@ t.test('ReadWriteOncePod: who is more important takes the claim from who has it,
   const together = world()
   const names = [together.at(pod(['one'], { priority: 1 }), 'a'), together.at(pod(['two'], { priority: 1 }), 'a')]
   t.match(together.put(pod(['one', 'two'], { priority: 10 })), new RegExp(`(?=.*${names[0]})(?=.*${names[1]}).* leaves a`))
+})
+
+t.test('attach limits: claims that are still to be provisioned by the driver count too', async (t) => {
+  const claim = (storageClassName: string, volumeName?: string) => ({ storageClassName, ...(volumeName ? { volumeName } : {}) })
+  const binding = 'WaitForFirstConsumer'
+  const { put, at } = cluster(['a'], {
+    claims: {
+      bound: claim('fast', 'v'),
+      coming: claim('fast'),
+      next: claim('fast'),
+      promised: { ...claim('fast', 'gone') },
+      other: claim('slow'),
+      classless: {},
+    },
+    volumes: { v: { metadata: {}, spec: { csi: { driver: 'csi.example.com' } } } },
+    classes: {
+      fast: { metadata: { name: 'fast' }, provisioner: 'csi.example.com', volumeBindingMode: binding },
+      slow: { metadata: { name: 'slow' }, provisioner: 'other.example.com', volumeBindingMode: binding },
+    },
+    limits: { a: { spec: { drivers: [{ name: 'csi.example.com', nodeID: 'a', allocatable: { count: 2 } }] } } },
+  })
+  const FULL =
+    '0/1 nodes are available: 1 node(s) exceed max volume count. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.'
+  at(pod(['bound']), 'a')
+  t.equal(put(pod(['coming', 'next'])), FULL, 'two more at once')
+  t.equal(put(pod(['coming'])), 'a')
+  t.equal(put(pod(['next'])), FULL, 'what is on its way is counted')
+  t.equal(put(pod(['promised'])), FULL, 'and what names a volume that is not there yet')
+  t.equal(put(pod(['coming', 'bound'])), 'a', 'what is there is not counted twice')
+  at(pod(['next']), 'a')
+  t.equal(put(pod(['coming'])), 'a', 'a node with too many takes who brings none')
+  t.equal(put(pod(['other'])), 'a', 'another driver has no limit here')
 })

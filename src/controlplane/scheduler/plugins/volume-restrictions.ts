@@ -1,5 +1,6 @@
 // Claims that one pod at a time may use, and how many volumes of a CSI driver a node can hold.
 import { type Plugin, rejection } from '../plugin.js'
+import type { VolumeView } from '../volumes.js'
 import { claimKeys } from './volume-binding.js'
 
 const name = 'VolumeRestrictions'
@@ -21,24 +22,31 @@ export const volumeRestrictions: Plugin = {
 const limits = 'NodeVolumeLimits'
 const full = rejection(limits, 'node(s) exceed max volume count')
 
+/** Whose volume a claim has, or will have when it is provisioned: that takes its place on the node as well. */
+function driver(key: string, volumes: VolumeView): string | undefined {
+  const spec = volumes.claim(key)?.spec
+  const volume = volumes.volume(spec?.volumeName ?? '')
+  return volume ? volume.spec?.csi?.driver : volumes.storageClass(spec?.storageClassName ?? '')?.provisioner
+}
+
 export const nodeVolumeLimits: Plugin = {
   name: limits,
   local: false,
   prepare({ pod, volumes }) {
-    const driverOf = (key: string): string | undefined => volumes.volume(volumes.claim(key)?.spec?.volumeName ?? '')?.spec?.csi?.driver
-    const wanted = new Set(claimKeys(pod.pod).filter((key) => driverOf(key) !== undefined))
-    if (wanted.size === 0) return undefined
+    const driverOf = (key: string): string | undefined => driver(key, volumes)
+    const wanted = [...new Set(claimKeys(pod.pod))].filter((key) => driverOf(key) !== undefined)
+    if (wanted.length === 0) return undefined
     return {
       filter(_, node) {
-        const drivers = volumes.csiNode(node.name)?.spec.drivers ?? []
-        for (const driver of drivers) {
-          const count = driver.allocatable?.count
-          if (count === undefined) continue
-          const keys = new Set(
-            [...node.pods.values()].flatMap((other) => claimKeys(other.pod)).filter((key) => driverOf(key) === driver.name),
+        for (const { name: driverName, allocatable } of volumes.csiNode(node.name)?.spec.drivers ?? []) {
+          if (allocatable?.count === undefined) continue
+          const mine = wanted.filter((key) => driverOf(key) === driverName)
+          if (mine.length === 0) continue
+          const used = new Set(
+            [...node.pods.values()].flatMap((other) => claimKeys(other.pod)).filter((key) => driverOf(key) === driverName),
           )
-          for (const key of wanted) if (driverOf(key) === driver.name) keys.add(key)
-          if (keys.size > count) return full
+          const more = mine.filter((key) => !used.has(key)).length
+          if (more > 0 && used.size + more > allocatable.count) return full
         }
         return undefined
       },
