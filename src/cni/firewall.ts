@@ -6,15 +6,23 @@ import type { Attachment, PluginRequest } from './types.js'
 /** One table for all networks; `knarr reset` drops it. */
 export const CNI_TABLE: NftTable = { family: 'inet', name: 'knarr-cni' }
 
-/** Elements name their owner in their comment, so that DEL needs no memory of what ADD did. */
-export const ownerComment = (attachment: Attachment): string => {
-  const text = `${attachment.containerID}/${attachment.ifname}`
-  // Comments hold 127 bytes; container ids may be longer.
-  return text.length <= 120 ? text : `sha256:${createHash('sha256').update(text).digest('hex')}`
-}
+/** Comments hold 127 bytes; names and ids may be longer. */
+const short = (text: string, most: number): string =>
+  text.length <= most ? text : `sha256:${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 
-export const ownerOf = (request: Pick<PluginRequest, 'containerId' | 'ifName'>): string =>
-  ownerComment({ containerID: request.containerId, ifname: request.ifName })
+const networkOf = ({ config }: Pick<PluginRequest, 'config'>): string => `${short(String(config.name), 40)}/`
+
+const ownerIn = (request: Pick<PluginRequest, 'config'>, { containerID, ifname }: Attachment): string =>
+  `${networkOf(request)}${short(`${containerID}/${ifname}`, 80)}`
+
+/** Elements name their owner in their comment, so that DEL needs no memory of what ADD did. */
+export const ownerOf = (request: PluginRequest): string => ownerIn(request, { containerID: request.containerId, ifname: request.ifName })
+
+/** Whether an owner is of this network, and none of the attachments that GC is to leave there. */
+export function isStale(request: PluginRequest): (owner: string) => boolean {
+  const valid = new Set((request.config['cni.dev/valid-attachments'] ?? []).map((attachment) => ownerIn(request, attachment)))
+  return (owner) => owner.startsWith(networkOf(request)) && !valid.has(owner)
+}
 
 let connection: Nftables | undefined
 

@@ -1,7 +1,7 @@
 // Masquerade of pods that speak to the world outside: one verdict map from a pod's address to its network's chain.
 import { createHash } from 'node:crypto'
 import { formatPrefix, type NftChain, type NftSet, type NftStatement, networkOf, PRIORITY, prefixOf } from '../sys/index.js'
-import { CNI_TABLE, missing, type NamedRules, ownerComment, ownerOf, removeElements, withFirewall } from './firewall.js'
+import { CNI_TABLE, isStale, missing, type NamedRules, ownerOf, removeElements, withFirewall } from './firewall.js'
 import { CNI_ERRORS, CniError, type CniIp, type PluginRequest } from './types.js'
 
 const table = CNI_TABLE
@@ -61,7 +61,6 @@ export function removeMasquerade(request: PluginRequest): void {
   withFirewall((nft) => removeElements(nft, [PODS[4], PODS[6]], (owner) => owner === ownerOf(request)))
 }
 
-export function gcMasquerade({ config }: PluginRequest): void {
-  const valid = new Set((config['cni.dev/valid-attachments'] ?? []).map(ownerComment))
-  withFirewall((nft) => removeElements(nft, [PODS[4], PODS[6]], (owner) => !valid.has(owner)))
+export function gcMasquerade(request: PluginRequest): void {
+  withFirewall((nft) => removeElements(nft, [PODS[4], PODS[6]], isStale(request)))
 }

@@ -134,7 +134,7 @@ t.test('port maps from outside, from the machine, from pods, and of the pod itse
   await t.rejects(
     w.cni.add({ containerId: 'c', netns: w.net.namespace('c'), runtimeConfig: { portMappings: [{ hostPort: 9080, containerPort: 1 }] } }),
     {
-      message: 'host port tcp 9080 is taken by a/eth0',
+      message: 'host port tcp 9080 is taken by world/a/eth0',
     },
   )
   t.ok(ask(w.net, w.outside, machine, 9080), 'the mapping that was there still works')
@@ -144,6 +144,27 @@ t.test('port maps from outside, from the machine, from pods, and of the pod itse
   )
   await w.cni.del({ containerId: 'a', netns: a })
   t.equal(ask(w.net, w.outside, machine, 9080), undefined)
+})
+
+t.test('garbage collection of one network leaves what others have on the machine', options, async (t) => {
+  const plugins = [bridgePlugin('84'), { type: 'portmap', capabilities: { portMappings: true } }]
+  const w = await world(t, plugins, 'first')
+  const conf = join(w.net.folder, 'other')
+  mkdirSync(conf)
+  writeFileSync(join(conf, '10-net.conflist'), JSON.stringify({ cniVersion: '1.1.0', name: 'other', plugins }))
+  const other = createCni({ confDir: conf, cacheDir: join(w.net.folder, 'other-cache') })
+  const pod = w.net.namespace('pod')
+  const runtimeConfig = { portMappings: [{ hostPort: 9084, containerPort: 80 }] }
+  await w.cni.add({ containerId: 'pod', netns: pod, runtimeConfig })
+  await w.serve(pod, 80)
+  await w.serve(w.outside, 8080)
+  const works = (): unknown => [ask(w.net, w.outside, `192.0.${worlds}.1`, 9084), ask(w.net, pod, `192.0.${worlds}.2`, 8080)]
+  const all = [`192.0.${worlds}.2 80`, `192.0.${worlds}.1 8080`]
+  t.same(works(), all)
+  await other.gc([])
+  t.same(works(), all)
+  await w.cni.gc([])
+  t.same(works(), [undefined, undefined])
 })
 
 t.test('ptp: routes instead of a bridge', options, async (t) => {

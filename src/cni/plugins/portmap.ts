@@ -15,7 +15,7 @@ import {
   withConntrack,
   withNetwork,
 } from '../../sys/index.js'
-import { CNI_TABLE, missing, type NamedRules, ownerComment, ownerOf, removeElements, withFirewall } from '../firewall.js'
+import { CNI_TABLE, isStale, missing, type NamedRules, ownerOf, removeElements, withFirewall } from '../firewall.js'
 import { CNI_ERRORS, CniError, type CniIp, type CniResult, type Plugin, type PluginRequest, type PortMapping } from '../types.js'
 import { isV6, setNetworkSysctl } from './interface.js'
 
@@ -134,9 +134,8 @@ export const portmap: Plugin = {
 
   async status() {},
 
-  async gc({ config }) {
-    const valid = new Set((config['cni.dev/valid-attachments'] ?? []).map(ownerComment))
-    withFirewall((nft) => removeElements(nft, SETS, (owner) => !valid.has(owner)))
+  async gc(request) {
+    withFirewall((nft) => removeElements(nft, SETS, isStale(request)))
   },
 }
 
