@@ -51,7 +51,8 @@ const gauge = <Facts>(name: string, help: string, of: Row<Facts>['of'], labels?:
   type: 'GAUGE',
 })
 
-const seconds = (nanoseconds: number): number => Math.floor(nanoseconds / 1e9)
+/** With its fraction, which the wire (UInt64Value) cuts off. */
+const seconds = (nanoseconds: number): number => nanoseconds / 1e9
 /** cgroup v1 counts with the groups below under `total_…`. */
 const stat = ({ memory }: RuntimeStats, ...keys: readonly string[]): number =>
   keys.map((key) => memory.stat[key]).find((value) => value !== undefined) ?? 0
@@ -66,7 +67,7 @@ const pressure =
   (resource: 'cpu' | 'memory' | 'io', kind: 'some' | 'full') =>
   ({ stats }: ContainerFacts): Values => {
     const found = stats.pressure[resource]?.[kind]
-    return found && Math.floor(found.totalUsec / 1e6)
+    return found && found.totalUsec / 1e6
   }
 
 const DEVICE = ['device']

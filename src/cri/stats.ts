@@ -125,8 +125,8 @@ function interfacesOf(record: SandboxRecord): readonly InterfaceCounters[] | und
 function networkUsage(engine: Engine, record: SandboxRecord): NetworkUsage | undefined {
   const interfaces = interfacesOf(record)
   if (!interfaces) return undefined
-  const [first] = interfaces
-  return { timestamp: engine.clock.now(), ...(first ? { defaultInterface: first } : {}), interfaces }
+  const [first, ...others] = interfaces
+  return { timestamp: engine.clock.now(), ...(first ? { defaultInterface: first } : {}), interfaces: others }
 }
 
 const attributes = ({ id, config }: ContainerRecord) => ({

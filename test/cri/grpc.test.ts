@@ -124,7 +124,9 @@ t.test('grpc', options, async (t) => {
       stats: { attributes: { id: containerId }, cpu: { usageCoreNanoSeconds: Number }, memory: { workingSetBytes: Number } },
     })
     const pods = (await client.call('ListPodSandboxStats')).stats as Message[]
-    t.match(pods, [{ linux: { network: { defaultInterface: { name: 'eth0' } }, containers: [{ attributes: { id: containerId } }] } }])
+    t.match(pods, [
+      { linux: { network: { defaultInterface: { name: 'eth0' }, interfaces: [] }, containers: [{ attributes: { id: containerId } }] } },
+    ])
     const names = (list: unknown): readonly string[] => (list as Message[]).map(({ name }) => String(name))
     const descriptors = names((await client.call('ListMetricDescriptors')).descriptors)
     const [sandbox] = (await client.call('ListPodSandboxMetrics')).podMetrics as Message[]

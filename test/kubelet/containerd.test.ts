@@ -127,6 +127,10 @@ t.test('containerd', hasContainerd ? options : { skip: 'no containerd' }, async 
   t.test('figures, and a daemon that is started again', async (t) => {
     const summary = JSON.parse((await n.request('/stats/summary')).text) as { pods: { podRef: { name: string } }[] }
     t.ok(summary.pods.some(({ podRef }) => podRef.name === 'whole'))
+    const measured = (await n.request('/metrics/cadvisor')).text
+    t.match(measured, /^container_memory_working_set_bytes\{pod="whole",namespace="default",container="main"\} [1-9]/m)
+    t.match(measured, /^container_cpu_usage_seconds_total\{pod="whole",namespace="default",container="main"\} \d+\.\d/m)
+    t.match(measured, /^container_network_receive_bytes_total\{pod="whole",namespace="default",interface="eth0"\} [1-9]/m)
     const before = await n.get('whole')
     await n.daemon().stop()
     await n.start()

@@ -1,8 +1,10 @@
 // Prometheus text: /metrics about the kubelet, /metrics/resource and /metrics/cadvisor about what runs.
+import { type ContainerStats, CriError, type MetricDescriptor, type NetworkInterfaceUsage, type PodSandboxStats } from '../../cri/index.js'
 import type { Pods } from '../pod/pods.js'
 import type { PodServices } from '../pod/services.js'
 
 type Labels = Readonly<Record<string, string>>
+type FamilyType = 'counter' | 'gauge'
 
 interface Sample {
   readonly labels?: Labels
@@ -13,7 +15,7 @@ interface Sample {
 const escapeLabel = (value: string): string => value.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`))
 
 /** One family in the text format (prometheus.io/docs/instrumenting/exposition_formats). */
-export function family(name: string, type: 'counter' | 'gauge', help: string, samples: readonly Sample[]): string {
+export function family(name: string, type: FamilyType, help: string, samples: readonly Sample[]): string {
   const lines = samples.map(({ labels = {}, value, at }) => {
     const names = Object.entries(labels).map(([key, of]) => `${key}="${escapeLabel(of)}"`)
     return `${name}${names.length > 0 ? `{${names.join(',')}}` : ''} ${value}${at === undefined ? '' : ` ${Math.floor(at)}`}`
@@ -47,10 +49,16 @@ export async function resourceMetrics({ cri, node }: PodServices): Promise<strin
   ].join('')
 }
 
-/** All that the runtime measures, under cAdvisor's names; nothing from a runtime that measures nothing. */
+/** All that the runtime measures, under cAdvisor's names. */
 export async function cadvisorMetrics({ cri }: PodServices): Promise<string> {
-  const descriptors = await cri.listMetricDescriptors()
-  const samples = new Map<string, { readonly type: 'counter' | 'gauge'; readonly samples: Sample[] }>()
+  let descriptors: readonly MetricDescriptor[]
+  try {
+    descriptors = await cri.listMetricDescriptors()
+  } catch (error) {
+    if (error instanceof CriError && error.code === 'UNIMPLEMENTED') return metricsOfStats(await cri.listPodSandboxStats())
+    throw error
+  }
+  const samples = new Map<string, { readonly type: FamilyType; readonly samples: Sample[] }>()
   const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]))
   for (const { metrics, containerMetrics } of await cri.listPodSandboxMetrics()) {
     for (const { name, metricType, labelValues, value = 0, timestamp } of [...metrics, ...containerMetrics.flatMap((of) => of.metrics)]) {
@@ -63,6 +71,50 @@ export async function cadvisorMetrics({ cri }: PodServices): Promise<string> {
   return descriptors
     .map(({ name, help }) => family(name, samples.get(name)?.type ?? 'gauge', help, samples.get(name)?.samples ?? []))
     .join('')
+}
+
+type Row<Of> = readonly [name: string, type: FamilyType, help: string, of: (stats: Of) => number | undefined]
+
+const OF_CONTAINERS: readonly Row<ContainerStats>[] = [
+  ['container_cpu_usage_seconds_total', 'counter', 'CPU time used, in seconds.', ({ cpu }) => cpu && (cpu.usageCoreNanoSeconds ?? 0) / 1e9],
+  ['container_memory_usage_bytes', 'gauge', 'Memory in use, page cache included.', ({ memory }) => memory?.usageBytes],
+  ['container_memory_working_set_bytes', 'gauge', 'Memory that cannot be had back at once.', ({ memory }) => memory?.workingSetBytes],
+  ['container_memory_rss', 'gauge', 'Anonymous memory.', ({ memory }) => memory?.rssBytes],
+  ['container_fs_usage_bytes', 'gauge', 'Written by the container.', ({ writableLayer }) => writableLayer?.usedBytes],
+  ['container_fs_inodes_used', 'gauge', 'Inodes of what it has written.', ({ writableLayer }) => writableLayer?.inodesUsed],
+]
+
+const OF_INTERFACES: readonly Row<NetworkInterfaceUsage>[] = [
+  ['container_network_receive_bytes_total', 'counter', 'Bytes received.', ({ rxBytes }) => rxBytes],
+  ['container_network_receive_errors_total', 'counter', 'Errors while receiving.', ({ rxErrors }) => rxErrors],
+  ['container_network_transmit_bytes_total', 'counter', 'Bytes sent.', ({ txBytes }) => txBytes],
+  ['container_network_transmit_errors_total', 'counter', 'Errors while sending.', ({ txErrors }) => txErrors],
+]
+
+/** Of a runtime that measures no more than the CRI's statistics (before Kubernetes 1.26). */
+function metricsOfStats(pods: readonly PodSandboxStats[]): string {
+  const measure = <Of>(rows: readonly Row<Of>[], measured: readonly { readonly labels: Labels; readonly stats: Of }[]): string =>
+    rows
+      .map(([name, type, help, of]) => {
+        const samples = measured.map(({ labels, stats }) => ({ labels, value: of(stats) }))
+        return family(
+          name,
+          type,
+          help,
+          samples.filter((sample): sample is { labels: Labels; value: number } => sample.value !== undefined),
+        )
+      })
+      .join('')
+  const labelsOf = ({ attributes: { metadata } }: PodSandboxStats): Labels => ({ pod: metadata.name, namespace: metadata.namespace })
+  const containers = pods.flatMap((pod) =>
+    pod.linux.containers.map((stats) => ({ labels: { ...labelsOf(pod), container: stats.attributes.metadata.name }, stats })),
+  )
+  const interfaces = pods.flatMap((pod) =>
+    [pod.linux.network?.defaultInterface, ...(pod.linux.network?.interfaces ?? [])].flatMap((stats) =>
+      stats ? [{ labels: { ...labelsOf(pod), interface: stats.name }, stats }] : [],
+    ),
+  )
+  return measure(OF_CONTAINERS, containers) + measure(OF_INTERFACES, interfaces)
 }
 
 export const probeMetrics = ({ probeCounts }: PodServices): string =>
