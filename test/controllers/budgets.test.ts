@@ -1,6 +1,6 @@
 // Disruption budgets and evictions: what they count, what they allow, and how they say no.
 import t from 'tap'
-import { Deployment, Pod, PodDisruptionBudget } from '../../src/api/index.js'
+import { CustomResourceDefinition, Deployment, type Kind, kind, Pod, PodDisruptionBudget, type Resource } from '../../src/api/index.js'
 import { ApiError } from '../../src/lib/index.js'
 import { UNREADY } from '../hollow/hollow-nodes.js'
 import { virtualPlane } from './virtual-plane.js'
@@ -169,4 +169,58 @@ t.test('pods without an owner, pods of a kind without a scale, no pods', async (
       each.startsWith('CalculateExpectedPodCountFailed: Failed to calculate the number of expected pods: '),
     ),
   )
+})
+
+t.test('owners of custom kinds are asked for their scale', async (t) => {
+  const { budget, client, until, status, told } = await world(t, 1)
+  const selector = { matchLabels: { app: 'lone' } }
+  const lone = (name: string, owner: object) =>
+    client.create(Pod, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace, labels: { app: 'lone' }, ownerReferences: [{ controller: true, ...owner } as never] },
+      spec: { containers: [{ name: 'main', image: 'x' }] },
+    })
+  const failed = (words: string) =>
+    until(words, async () => {
+      const found = (await status())?.conditions?.[0]
+      return found?.reason === 'SyncFailed' && found.status === 'False' && found.message === words
+    })
+
+  const names = { plural: 'fleets', singular: 'fleet', kind: 'Fleet', listKind: 'FleetList' }
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
+  const version = (scale: boolean) => ({
+    name: 'v1',
+    served: true,
+    storage: true,
+    schema,
+    ...(scale ? { subresources: { scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' } } } : {}),
+  })
+  const definition = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'fleets.example.com' } }
+  await client.create(CustomResourceDefinition, {
+    ...definition,
+    spec: { group: 'example.com', scope: 'Namespaced', names, versions: [version(false)] },
+  } as never)
+  const Fleet = kind({ ...names, group: 'example.com', version: 'v1', namespaced: true, subresources: [] }) as Kind<Resource>
+  const fleet = { apiVersion: 'example.com/v1', kind: 'Fleet', metadata: { name: 'north', namespace }, spec: { replicas: 4 } }
+  await until('served', () => client.create(Fleet, fleet as never).catch(() => undefined))
+  const { uid } = (await client.get(Fleet, { namespace, name: 'north' })).metadata
+  for (const each of ['a', 'b', 'c']) await lone(each, { apiVersion: 'example.com/v1', kind: 'Fleet', name: 'north', uid })
+  await budget({ selector, maxUnavailable: '50%' })
+  await failed('fleets.example.com does not implement the scale subresource')
+  t.ok(
+    (await told('guard')).includes(
+      'CalculateExpectedPodCountFailed: Failed to calculate the number of expected pods: fleets.example.com does not implement the scale subresource',
+    ),
+  )
+  t.match(await status(), { expectedPods: 0, disruptionsAllowed: 0 })
+
+  await client.patch(CustomResourceDefinition, { name: 'fleets.example.com' }, { spec: { versions: [version(true)] } }, { type: 'merge' })
+  await until('counted', async () => (await status())?.expectedPods === 4, 300)
+  t.match(await status(), { expectedPods: 4, desiredHealthy: 2, currentHealthy: 3, disruptionsAllowed: 1 })
+
+  await client.patch(Fleet, { namespace, name: 'north' }, { spec: { replicas: 6 } }, { type: 'merge' })
+  await lone('d', { apiVersion: 'example.com/v1', kind: 'Fleet', name: 'north', uid })
+  await until('counted again', async () => (await status())?.currentHealthy === 4)
+  t.match(await status(), { expectedPods: 6, desiredHealthy: 3, disruptionsAllowed: 1 })
 })

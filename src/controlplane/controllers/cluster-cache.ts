@@ -2,7 +2,7 @@
 import type { Kind, Resource } from '../../api/index.js'
 import { type Client, type Informer, informer } from '../../client/index.js'
 import { ApiError, type Clock, isStatus, type Logger } from '../../lib/index.js'
-import { discoverKinds } from './discovery.js'
+import { discoverKinds, readScale } from './discovery.js'
 import { controllerOf, isDeleting, uidOf } from './objects.js'
 import type { Cache, ObjectKey, ObjectName, Writer } from './types.js'
 
@@ -135,6 +135,7 @@ export function cachedClient(client: Client, cache: ClusterCache): CachedClient 
     clear: (kind, namespace) => client.deleteCollection(kind, { namespace }),
     listNow: async (kind, namespace) => (await client.list(kind, { namespace })).items,
     discover: () => discoverKinds(client),
+    scaleOf: (owner, namespace) => readScale(client, owner, namespace),
     subresource: (kind, name, subresource, body, method = 'POST') =>
       write(kind, async () => {
         if (method === 'POST') return client.createSubresource<unknown, unknown>(kind, name, subresource, body)

@@ -1,5 +1,5 @@
 // What a controller is, and what it is given.
-import type { Kind, ObjectReference, Resource } from '../../api/index.js'
+import type { Kind, ObjectReference, OwnerReference, Resource } from '../../api/index.js'
 import type { Clock, Logger, Random } from '../../lib/index.js'
 
 /** `namespace/name`, or `name` for cluster-wide kinds. */
@@ -23,6 +23,9 @@ export interface PatchCall {
   readonly force?: boolean
 }
 
+/** A number of pods; undefined when there is no such object; the reason why its kind cannot say. */
+export type ScaleAnswer = number | { readonly error: string } | undefined
+
 /** Changes to the cluster. Each answer is in the cache before the promise resolves: a controller never forgets what it just did. */
 export interface Writer {
   create<T extends Resource>(kind: Kind<T>, object: T): Promise<T>
@@ -39,6 +42,8 @@ export interface Writer {
   listNow<T extends Resource>(kind: Kind<T>, namespace?: string): Promise<readonly T[]>
   /** The kinds that the server serves now and that can be listed, watched and deleted. */
   discover(): Promise<readonly Kind[]>
+  /** Reads the /scale of an object's owner, whatever kind that is. */
+  scaleOf(owner: OwnerReference, namespace: string): Promise<ScaleAnswer>
   /** A subresource that is not the object itself (`eviction`, `token`, `finalize`), with its answer. */
   subresource<T extends Resource>(
     kind: Kind<T>,

@@ -3,18 +3,21 @@ import {
   type Condition,
   Deployment,
   formatLabelSelector,
+  type Kind,
+  type OwnerReference,
   Pod,
   PodDisruptionBudget,
   type PodDisruptionBudgetStatus,
   ReplicaSet,
   ReplicationController,
+  type Resource,
   StatefulSet,
   selects,
 } from '../../../api/index.js'
 import { rfc3339 } from '../../../lib/index.js'
-import { compact, controllerOf, groupOf, isDeleting, keyOf, millis, sameJson, scaled } from '../objects.js'
+import { compact, controllerOf, isDeleting, keyOf, millis, refersTo, sameJson, scaled, uidOf } from '../objects.js'
 import { isFinished, isReady, podCondition } from '../pods.js'
-import type { Cache, Controller } from '../types.js'
+import type { Cache, Controller, Writer } from '../types.js'
 import { watch } from '../types.js'
 
 /** A pod that was to be disrupted and still lives after this time was spared. */
@@ -45,31 +48,45 @@ export const staleDisruption: Controller = {
   },
 }
 
+/** How long until owners whose scale could not be read are asked again. */
+const UNKNOWN_SCALE_MS = 30_000
+
 /** An eviction that was granted and whose pod is still there after this time has not happened. */
 const DELETION_TIMEOUT_MS = 120_000
 
 export type Expected = { readonly count: number; readonly unmanaged: boolean } | { readonly error: string }
 
+/** Whether the budget says a share of what there should be, and not simply a number of pods. */
+const isRelative = ({ spec }: PodDisruptionBudget): boolean => spec?.maxUnavailable !== undefined || typeof spec?.minAvailable === 'string'
+
+/** The object in charge of a pod and its scale, as far as the caches hold it: a name alone may be another object's by now. */
+function heldScale(owner: OwnerReference, namespace: string, cache: Cache): { readonly uid: string; readonly count: number } | undefined {
+  const held = <T extends Resource>(kind: Kind<T>, reference: OwnerReference): T | undefined => {
+    const object = refersTo(reference, kind) ? cache.get(kind, `${namespace}/${reference.name}`) : undefined
+    return object?.metadata.uid === reference.uid ? object : undefined
+  }
+  const set = held(ReplicaSet, owner)
+  const above = set && controllerOf(set)
+  const found = (above && held(Deployment, above)) ?? set ?? held(StatefulSet, owner) ?? held(ReplicationController, owner)
+  return found && { uid: uidOf(found), count: found.spec?.replicas ?? 1 }
+}
+
 /** How many pods there should be: those of the scale of every owner of a selected pod. Pods without an owner do not count. */
-export function expectedCount(pods: readonly Pod[], cache: Cache): Expected {
+export async function expectedCount(pods: readonly Pod[], cache: Cache, scaleOf: Writer['scaleOf']): Promise<Expected> {
   const scales = new Map<string, number>()
+  const asked = new Set<string>()
   let unmanaged = false
   for (const pod of pods) {
     const owner = controllerOf(pod)
-    if (!owner) {
-      unmanaged = true
-      continue
-    }
-    const key = `${pod.metadata.namespace}/${owner.name}`
-    if (owner.kind === 'ReplicaSet') {
-      const set = cache.get(ReplicaSet, key)
-      const above = set && controllerOf(set)
-      const deployment = above?.kind === 'Deployment' ? cache.get(Deployment, `${pod.metadata.namespace}/${above.name}`) : undefined
-      if (deployment) scales.set(deployment.metadata.uid ?? '', deployment.spec?.replicas ?? 1)
-      else if (set) scales.set(owner.uid, set.spec?.replicas ?? 1)
-    } else if (owner.kind === 'StatefulSet') scales.set(owner.uid, cache.get(StatefulSet, key)?.spec?.replicas ?? 0)
-    else if (owner.kind === 'ReplicationController') scales.set(owner.uid, cache.get(ReplicationController, key)?.spec?.replicas ?? 0)
-    else return { error: `${owner.kind.toLowerCase()}s.${groupOf(owner.apiVersion)} does not implement the scale subresource` }
+    if (!owner) unmanaged = true
+    if (!owner || asked.has(owner.uid)) continue
+    asked.add(owner.uid)
+    const namespace = pod.metadata.namespace ?? ''
+    const held = heldScale(owner, namespace, cache)
+    const answer = held?.count ?? (await scaleOf(owner, namespace))
+    if (answer === undefined) return { error: `found no controllers for pod "${pod.metadata.name}"` }
+    if (typeof answer !== 'number') return answer
+    scales.set(held?.uid ?? owner.uid, answer)
   }
   return { count: [...scales.values()].reduce((sum, each) => sum + each, 0), unmanaged }
 }
@@ -92,32 +109,26 @@ export function planBudget({ budget, pods, expected, now }: BudgetInput): PodDis
       return pod && !isDeleting(pod) && millis(time) + DELETION_TIMEOUT_MS > now
     }),
   )
-  let expectedPods = counted.length
-  let desiredHealthy = 0
-  let error: string | undefined
-  if (maxUnavailable !== undefined) {
-    if ('error' in expected) error = expected.error
-    else {
-      expectedPods = expected.count
-      desiredHealthy = Math.max(0, expectedPods - (scaled(maxUnavailable, expectedPods, 'up') ?? 0))
-    }
-  } else if (typeof minAvailable === 'string') {
-    if ('error' in expected) error = expected.error
-    else {
-      expectedPods = expected.count
-      desiredHealthy = scaled(minAvailable, expectedPods, 'up') ?? expectedPods
-    }
-  } else desiredHealthy = minAvailable ?? 1
+  const { generation: observedGeneration } = budget.metadata
+  if ('error' in expected) {
+    const { currentHealthy = 0, desiredHealthy = 0, expectedPods = 0, ...before } = budget.status ?? {}
+    const conditions = withCondition(budget, 0, expected.error, now)
+    return compact({ ...before, conditions, currentHealthy, desiredHealthy, expectedPods, disruptionsAllowed: 0, observedGeneration })
+  }
+  const expectedPods = isRelative(budget) ? expected.count : counted.length
+  let desiredHealthy = 1
+  if (maxUnavailable !== undefined) desiredHealthy = Math.max(0, expectedPods - (scaled(maxUnavailable, expectedPods, 'up') ?? 0))
+  else if (minAvailable !== undefined) desiredHealthy = scaled(minAvailable, expectedPods, 'up') ?? expectedPods
   const currentHealthy = counted.filter((pod) => isReady(pod) && !isDeleting(pod) && disruptedPods[pod.metadata.name] === undefined).length
-  const allowed = error === undefined && expectedPods > 0 ? Math.max(0, currentHealthy - desiredHealthy) : 0
+  const allowed = expectedPods > 0 ? Math.max(0, currentHealthy - desiredHealthy) : 0
   return compact({
-    conditions: withCondition(budget, allowed, error, now),
+    conditions: withCondition(budget, allowed, undefined, now),
     currentHealthy,
-    desiredHealthy: error === undefined ? desiredHealthy : (budget.status?.desiredHealthy ?? 0),
+    desiredHealthy,
     disruptedPods: Object.keys(disruptedPods).length > 0 ? disruptedPods : undefined,
     disruptionsAllowed: allowed,
     expectedPods,
-    observedGeneration: budget.metadata.generation,
+    observedGeneration,
   })
 }
 
@@ -165,17 +176,16 @@ export const disruptionBudget: Controller = {
     if (!budget || isDeleting(budget)) return undefined
     const pods = cache.list(Pod, budget.metadata.namespace).filter((pod) => selects(budget.spec?.selector, pod.metadata.labels))
     if (pods.length === 0) events.normal(budget, 'NoPods', 'No matching pods found')
-    const expected = expectedCount(
-      pods.filter((pod) => !isFinished(pod)),
-      cache,
-    )
+    const relative = isRelative(budget)
+    const counted = pods.filter((pod) => !isFinished(pod))
+    const expected = relative ? await expectedCount(counted, cache, client.scaleOf) : { count: counted.length, unmanaged: false }
     const status = planBudget({ budget, pods, expected, now: clock.now() })
-    if ('error' in expected && status.conditions?.some((condition) => condition.reason === 'SyncFailed')) {
+    if ('error' in expected) {
       events.warning(budget, 'CalculateExpectedPodCountFailed', `Failed to calculate the number of expected pods: ${expected.error}`)
-    }
-    const counts = budget.spec?.maxUnavailable !== undefined || typeof budget.spec?.minAvailable === 'string'
-    if (counts && 'count' in expected && expected.unmanaged) events.warning(budget, 'UnmanagedPods', unmanagedMessage(budget))
+    } else if (expected.unmanaged) events.warning(budget, 'UnmanagedPods', unmanagedMessage(budget))
     if (!sameJson(status, budget.status)) await client.updateStatus(PodDisruptionBudget, { ...budget, status })
+    // Nothing tells us when a kind gets a scale, or another owner comes.
+    if ('error' in expected) return { requeueAfterMs: UNKNOWN_SCALE_MS }
     const times = Object.values(status.disruptedPods ?? {}).map((time) => millis(time) + DELETION_TIMEOUT_MS - clock.now())
     return times.length > 0 ? { requeueAfterMs: Math.max(1000, Math.min(...times)) } : undefined
   },

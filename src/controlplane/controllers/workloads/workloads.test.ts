@@ -201,17 +201,47 @@ t.test('missed times: the latest counts, the deadline cuts off the rest', async 
 })
 
 t.test('how many pods a budget expects', async (t) => {
-  const sets = new Map([['set', { metadata: { uid: 'set' }, spec: { replicas: 4 } }]])
+  const sets = new Map<string, object>([
+    ['set', { metadata: { uid: 'set' }, spec: { replicas: 4 } }],
+    [
+      'rolled',
+      {
+        metadata: {
+          uid: 'rolled',
+          ownerReferences: [{ kind: 'Deployment', apiVersion: 'apps/v1', name: 'web', uid: 'web', controller: true }],
+        },
+        spec: { replicas: 1 },
+      },
+    ],
+    ['web', { metadata: { uid: 'web' }, spec: { replicas: 9 } }],
+  ])
   const cache = { get: (_: unknown, key: string) => sets.get(key.split('/')[1] ?? '') } as unknown as Cache
-  const owned = (kind: string, apiVersion: string, name: string): Pod => ({
-    ...pod(name),
-    metadata: { name, namespace: 'default', ownerReferences: [{ kind, apiVersion, name: 'set', uid: 'set', controller: true }] },
+  const owned = (kind: string, apiVersion: string, owner: string, uid = owner): Pod => ({
+    ...pod('p'),
+    metadata: { name: `of-${uid}`, namespace: 'default', ownerReferences: [{ kind, apiVersion, name: owner, uid, controller: true }] },
   })
-  const set = owned('ReplicaSet', 'apps/v1', 'a')
+  const asked: string[] = []
+  const expected = (pods: readonly Pod[]) =>
+    expectedCount(pods, cache, async (owner, ns) => {
+      asked.push(`${ns}/${owner.name}`)
+      if (owner.kind === 'Job') return { error: 'jobs.batch does not implement the scale subresource' }
+      return owner.kind === 'Fleet' ? 7 : undefined
+    })
+  const set = owned('ReplicaSet', 'apps/v1', 'set')
   const alone: Pod = { ...pod('b'), metadata: { name: 'b', namespace: 'default' } }
-  t.same(expectedCount([set, set], cache), { count: 4, unmanaged: false })
-  t.same(expectedCount([set, alone], cache), { count: 4, unmanaged: true }, 'pods without an owner do not count')
-  t.same(expectedCount([owned('Job', 'batch/v1', 'c')], cache), { error: 'jobs.batch does not implement the scale subresource' })
+  t.same(await expected([set, set]), { count: 4, unmanaged: false })
+  t.same(await expected([set, alone]), { count: 4, unmanaged: true }, 'pods without an owner do not count')
+  t.same(await expected([owned('ReplicaSet', 'apps/v1', 'rolled'), set]), { count: 13, unmanaged: false }, 'the Deployment counts')
+  t.same(asked, [], 'all of it is in the cache')
+  t.same(await expected([owned('ReplicaSet', 'apps/v1', 'set', 'before')]), { error: 'found no controllers for pod "of-before"' })
+  t.same(await expected([owned('ReplicaSet', 'apps.example.com/v1', 'set')]), { error: 'found no controllers for pod "of-set"' })
+  sets.set('web', { metadata: { uid: 'another' }, spec: { replicas: 9 } })
+  t.same(await expected([owned('ReplicaSet', 'apps/v1', 'rolled')]), { count: 1, unmanaged: false }, 'its Deployment is gone')
+  t.same(await expected([owned('Job', 'batch/v1', 'c')]), { error: 'jobs.batch does not implement the scale subresource' })
+  asked.length = 0
+  const fleet = owned('Fleet', 'example.com/v1', 'north')
+  t.same(await expected([fleet, set, fleet]), { count: 11, unmanaged: false })
+  t.same(asked, ['default/north'], 'once for all its pods')
 })
 
 t.test('a pod that was spared is no disruption target any more', async (t) => {
@@ -250,7 +280,22 @@ t.test('a budget allows what is left above its minimum', async (t) => {
       currentHealthy: 1,
     },
   )
-  t.match(planBudget({ budget: budget({ maxUnavailable: 1 }), pods, expected: { error: 'no scale' }, now }), { disruptionsAllowed: 0 })
+  t.match(
+    planBudget({
+      budget: budget({ maxUnavailable: 1 }, { expectedPods: 5, currentHealthy: 4, desiredHealthy: 4, disruptionsAllowed: 1 }),
+      pods,
+      expected: { error: 'no scale' },
+      now,
+    }),
+    {
+      expectedPods: 5,
+      currentHealthy: 4,
+      desiredHealthy: 4,
+      disruptionsAllowed: 0,
+      conditions: [{ status: 'False', reason: 'SyncFailed', message: 'no scale' }],
+    },
+    'what was counted before stays, and nothing is allowed',
+  )
 })
 
 t.test('what a revision keeps is text that others can compare: members in order, nothing unset', async (t) => {
