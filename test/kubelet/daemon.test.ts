@@ -1,5 +1,5 @@
 // The daemon itself: restarts, an API server that is away, static pods, registration, shutdown. Needs root.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Lease, Node, Pod } from '../../src/api/index.js'
@@ -148,9 +148,48 @@ t.test('the daemon', options, async (t) => {
     const again = await n.wait(name, (pod) => pod.metadata.uid !== mirror.metadata.uid && isReady(pod))
     t.equal(statusOf(again)?.containerID, statusOf(mirror)?.containerID, 'the pod itself was not touched')
     writeFileSync(join(folder, 'static.yaml'), manifest('second'))
-    await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(mirror)?.containerID)
+    const second = await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(mirror)?.containerID)
     t.equal(await n.logs(name, 'main'), 'second\n')
-    rmSync(join(folder, 'static.yaml'))
+
+    // Away and back while it ends: it runs again. One that replaces it waits for its end: both would be at the same ports.
+    const lock = join(n.s.dir, 'lock')
+    mkdirSync(lock)
+    const alone = (word: string): string =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'static' },
+        spec: {
+          terminationGracePeriodSeconds: 30,
+          restartPolicy: 'Never',
+          containers: [
+            shell(
+              `mkdir /lock/held || exit 1; trap 'sleep 2; rmdir /lock/held; exit 0' TERM; echo ${word}; while true; do sleep 0.1; done`,
+              {
+                volumeMounts: [{ name: 'lock', mountPath: '/lock' }],
+              },
+            ),
+          ],
+          volumes: [{ name: 'lock', hostPath: { path: lock } }],
+        },
+      })
+    const file = join(folder, 'static.yaml')
+    const away = join(n.s.dir, 'static.yaml')
+    writeFileSync(file, alone('third'))
+    const third = await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(second)?.containerID)
+    renameSync(file, away)
+    await n.gone(name)
+    renameSync(away, file)
+    const back = await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(third)?.containerID)
+    writeFileSync(file, alone('fourth'))
+    const fourth = await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(back)?.containerID)
+    // And while the daemon is down.
+    await n.daemon().stop()
+    writeFileSync(file, alone('fifth'))
+    await n.start({ staticPodPath: folder })
+    await n.wait(name, (pod) => isReady(pod) && statusOf(pod)?.containerID !== statusOf(fourth)?.containerID)
+    t.equal(await n.logs(name, 'main'), 'fifth\n')
+    rmSync(file)
     await n.gone(name)
   })
 

@@ -4,6 +4,7 @@ import type { ContainerEvent, ContainerStatus, Cri } from '../../cri/index.js'
 import { explain, type Logger } from '../../lib/index.js'
 import { messageFileOf } from '../container/mounts.js'
 import { LABELS } from '../sandbox/config.js'
+import { podKey } from './containers.js'
 import { observedContainer, observedSandbox } from './observe.js'
 import { nothingObserved, type ObservedPod, withContainer, withSandbox } from './observed.js'
 import type { PodServices } from './services.js'
@@ -79,6 +80,9 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
   const unclaimed = new Map(found)
   /** What has happened to them since they were looked at. */
   const sinceFound = new Map<string, ContainerEvent[]>()
+  /** Pods of files, by name, whose predecessor of that name is still ending: two of them would be at the same ports and folders. */
+  const waiting = new Map<string, { readonly pod: Pod; readonly inApi: () => Pod | undefined }>()
+  const leaving = new Set<PodWorker>()
   const log: Logger = services.log
 
   function start(pod: Pod, inApi?: () => Pod | undefined): PodWorker {
@@ -92,17 +96,44 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
     return worker
   }
 
+  function stopOrphan(orphan: FoundPod): void {
+    log.info('stopping a pod that is nobody’s any more', { pod: `${orphan.namespace}/${orphan.name}`, uid: orphan.uid })
+    try {
+      start(orphanOf(orphan))
+      pods.drop(orphan.uid, undefined, ORPHAN_GRACE_SECONDS)
+    } catch (error) {
+      log.warn('orphaned pod not stopped', { uid: orphan.uid, err: explain(error) })
+    }
+  }
+
+  /** One of that name is ending, or must. */
+  function mustWait({ metadata: { namespace = '', name, uid } }: Pod): boolean {
+    for (const orphan of unclaimed.values())
+      if (orphan.name === name && orphan.namespace === namespace && orphan.uid !== uid) stopOrphan(orphan)
+    return [...leaving].some(({ pod: { metadata } }) => metadata.name === name && metadata.namespace === namespace)
+  }
+
   const pods: Pods = {
     put(pod, inApi) {
       const worker = workers.get(pod.metadata.uid ?? '')
-      if (worker) worker.update(pod)
+      if (inApi && mustWait(pod)) waiting.set(podKey(pod), { pod, inApi })
+      else if (worker) worker.update(pod)
       else start(pod, inApi)
     },
     drop(uid, last, graceSeconds) {
+      for (const [key, { pod }] of waiting) if (pod.metadata.uid === uid) waiting.delete(key)
       const worker = workers.get(uid)
       if (!worker) return
       worker.remove(last, graceSeconds)
-      void worker.gone.then(() => workers.delete(uid))
+      leaving.add(worker)
+      void worker.gone.then(() => {
+        workers.delete(uid)
+        leaving.delete(worker)
+        const next = waiting.get(podKey(worker.pod))
+        if (!next) return
+        waiting.delete(podKey(worker.pod))
+        pods.put(next.pod, next.inApi)
+      })
     },
     observe(event) {
       const uid = event.podSandboxStatus?.metadata.uid ?? uidOf(event.containersStatuses[0])
@@ -122,15 +153,7 @@ export function createPods(services: PodServices, found: ReadonlyMap<string, Fou
       }
     },
     stopOrphans() {
-      for (const orphan of [...unclaimed.values()]) {
-        log.info('stopping a pod that is nobody’s any more', { pod: `${orphan.namespace}/${orphan.name}`, uid: orphan.uid })
-        try {
-          start(orphanOf(orphan))
-          pods.drop(orphan.uid, undefined, ORPHAN_GRACE_SECONDS)
-        } catch (error) {
-          log.warn('orphaned pod not stopped', { uid: orphan.uid, err: explain(error) })
-        }
-      }
+      for (const orphan of [...unclaimed.values()]) stopOrphan(orphan)
     },
     refresh: (uid) => workers.get(uid)?.refresh(),
     get: (uid) => workers.get(uid),
