@@ -12,7 +12,7 @@ import { makeNodeLifecycle } from './nodes/node-lifecycle.js'
 import { podGarbage } from './nodes/pod-garbage.js'
 import { makeTaintEviction } from './nodes/taint-eviction.js'
 import { endpointMirroring } from './services/endpoint-mirroring.js'
-import { endpointSlice } from './services/endpoint-slices.js'
+import { makeEndpointSlices } from './services/endpoint-slices.js'
 import { endpoints } from './services/endpoints.js'
 import { ephemeralVolume } from './storage/ephemeral-volume.js'
 import { localPath, localPathReclaimer } from './storage/local-path.js'
@@ -50,7 +50,7 @@ export const controllers = (): readonly Controller[] => [
   disruptionBudget,
   staleDisruption,
   endpoints,
-  endpointSlice,
+  makeEndpointSlices(),
   endpointMirroring,
   claimBinder,
   volumeBinder,

@@ -1,10 +1,12 @@
 // EndpointSlices: the addresses behind each Service, in slices of a hundred.
 import { type DiscoveryV1EndpointPort, type Endpoint, type EndpointHints, EndpointSlice, Node, Pod, Service } from '../../../api/index.js'
-import { compact, controllerReference, isDeleting, nameOf, sameJson, splitKey, uidOf } from '../objects.js'
+import { isNodeReady } from '../nodes/node-health.js'
+import { compact, controllerReference, isDeleting, keyOf, nameOf, sameJson, splitKey, uidOf } from '../objects.js'
 import { canonical } from '../template-hash.js'
 import type { Context, Controller, ObjectKey, Outcome } from '../types.js'
 import { watch } from '../types.js'
 import { type PodEndpoint, podEndpoint, resolvePorts, serves, servicesOf } from './service-pods.js'
+import { planTopology, wantsTopology, zoneOfNode, zoneShares } from './topology-hints.js'
 
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by'
 export const SERVICE_NAME = 'kubernetes.io/service-name'
@@ -16,6 +18,8 @@ export interface SlicePlan {
   readonly create: readonly EndpointSlice[]
   readonly update: readonly EndpointSlice[]
   readonly remove: readonly EndpointSlice[]
+  /** For Services that ask for topology aware routing, by family: why it cannot be done, or undefined. */
+  readonly topology: ReadonlyMap<string, string | undefined>
 }
 
 interface Wanted {
@@ -29,11 +33,13 @@ export interface SliceInput {
   readonly pods: readonly Pod[]
   readonly slices: readonly EndpointSlice[]
   readonly zoneOf: (node: string) => string | undefined
+  /** What each zone has of all cpus, where that is known. */
+  readonly shares?: ReadonlyMap<string, number> | undefined
 }
 
 /** Whom an endpoint is meant for first, as the Service asks (`trafficDistribution`, KEP-2433 and KEP-3015). */
 function hintsOf(service: Service, nodeName: string | undefined, zone: string | undefined): EndpointHints | undefined {
-  const wish = service.spec?.trafficDistribution
+  const wish = wantsTopology(service) ? undefined : service.spec?.trafficDistribution
   const forZones = wish && zone ? [{ name: zone }] : undefined
   const forNodes = wish === 'PreferSameNode' && nodeName ? [{ name: nodeName }] : undefined
   return forZones || forNodes ? compact({ forZones, forNodes }) : undefined
@@ -53,11 +59,32 @@ const endpointOf = (service: Service, found: PodEndpoint, zoneOf: SliceInput['zo
   })
 }
 
+const familiesOf = (service: Service): readonly string[] => (service.spec?.ipFamilies?.length ? service.spec.ipFamilies : ['IPv4'])
+
+/** Gives the ready endpoints of a family their zones; the sentence that says why not otherwise. */
+function addTopology(groups: readonly Wanted[], { slices, shares }: SliceInput): string | undefined {
+  const before = new Map(
+    slices.flatMap((slice) => (slice.endpoints ?? []).map(({ targetRef, hints }) => [targetRef?.uid ?? '', hints?.forZones?.[0]?.name])),
+  )
+  const ready = groups
+    .flatMap(({ endpoints }) => [...endpoints].map(([uid, endpoint]) => ({ uid, endpoint, endpoints })))
+    .filter(({ endpoint }) => endpoint.conditions?.ready)
+    .sort((a, b) => (a.uid < b.uid ? -1 : 1))
+  const plan = planTopology(
+    ready.map(({ uid, endpoint }) => ({ zone: endpoint.zone, before: before.get(uid) })),
+    shares,
+  )
+  if ('disabled' in plan) return plan.disabled
+  for (const [index, { uid, endpoint, endpoints }] of ready.entries()) {
+    endpoints.set(uid, { ...endpoint, hints: { forZones: [{ name: plan.zones[index] ?? '' }] } })
+  }
+  return undefined
+}
+
 /** Pods may resolve a named port differently: each set of port numbers has its own slices. */
 function wanted({ service, pods, zoneOf }: SliceInput): Wanted[] {
   const groups = new Map<string, Wanted>()
-  const families = service.spec?.ipFamilies?.length ? service.spec.ipFamilies : ['IPv4']
-  for (const family of families) {
+  for (const family of familiesOf(service)) {
     let any = false
     for (const pod of pods) {
       const found = podEndpoint(service, pod, family)
@@ -116,7 +143,19 @@ export function planSlices(input: SliceInput): SlicePlan {
   const remove: EndpointSlice[] = []
   const left = new Set(slices.filter((slice) => !isDeleting(slice)))
   const labels = labelsOf(service)
-  for (const group of wanted(input)) {
+  const groups = wanted(input)
+  const topology = new Map<string, string | undefined>()
+  for (const family of wantsTopology(service) ? new Set(groups.map((group) => group.family)) : []) {
+    const slicesOf = slices.filter((slice) => slice.addressType === family)
+    topology.set(
+      family,
+      addTopology(
+        groups.filter((group) => group.family === family),
+        { ...input, slices: slicesOf },
+      ),
+    )
+  }
+  for (const group of groups) {
     const missing = new Map(group.endpoints)
     const matching = [...left].filter((slice) => slice.addressType === group.family && sameJson(slice.ports ?? [], group.ports))
     const kept = matching.map((slice) => {
@@ -150,17 +189,37 @@ export function planSlices(input: SliceInput): SlicePlan {
     if (group.endpoints.size === 0 && kept.length === 0) create.push(newSlice(service, group, []))
   }
   remove.push(...left)
-  return { create, update, remove }
+  return { create, update, remove, topology }
 }
 
 const isOurs = (slice: EndpointSlice): boolean => slice.metadata.labels?.[MANAGED_BY] === MANAGER
 
-async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | undefined> {
+const TOPOLOGY_ON = 'Topology Aware Hints has been enabled'
+const TOPOLOGY_OFF = 'Topology Aware Hints has been disabled'
+
+/** `hinted`: keys of the Services that were last given hints by topology. */
+function tellTopology(service: Service, { topology }: SlicePlan, { events }: Context, hinted: Set<ObjectKey>): void {
+  const key = keyOf(service)
+  const off = (family: string, why: string): void => events.warning(service, 'TopologyAwareHintsDisabled', `${why}, addressType: ${family}`)
+  for (const [family, why] of topology) {
+    if (why !== undefined) {
+      off(family, why)
+      hinted.delete(key)
+    } else if (!hinted.has(key)) {
+      hinted.add(key)
+      events.normal(service, 'TopologyAwareHintsEnabled', `${TOPOLOGY_ON}, addressType: ${family}`)
+    }
+  }
+  if (topology.size === 0 && hinted.delete(key)) off(familiesOf(service)[0] ?? '', TOPOLOGY_OFF)
+}
+
+async function reconcile(key: ObjectKey, context: Context, hinted: Set<ObjectKey>): Promise<Outcome | undefined> {
   const { cache, client } = context
   const { name, namespace = '' } = splitKey(key)
   const service = cache.get(Service, key)
   const slices = cache.list(EndpointSlice, namespace).filter((slice) => slice.metadata.labels?.[SERVICE_NAME] === name && isOurs(slice))
   if (!service || isDeleting(service)) {
+    hinted.delete(key)
     for (const slice of service ? [] : slices) await client.delete(EndpointSlice, nameOf(slice))
     return undefined
   }
@@ -169,26 +228,36 @@ async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | un
     return undefined
   }
   const pods = cache.list(Pod, namespace).filter((pod) => serves(service, pod))
-  const zoneOf = (node: string): string | undefined => cache.get(Node, node)?.metadata.labels?.['topology.kubernetes.io/zone']
-  const plan = planSlices({ service, pods, slices, zoneOf })
+  const zoneOf = (node: string): string | undefined => zoneOfNode(cache.get(Node, node))
+  const shares = wantsTopology(service) ? zoneShares(cache.list(Node)) : undefined
+  const plan = planSlices({ service, pods, slices, zoneOf, shares })
   for (const slice of plan.update) await client.update(EndpointSlice, slice)
   for (const slice of plan.create) await client.create(EndpointSlice, slice)
   for (const slice of plan.remove) await client.delete(EndpointSlice, nameOf(slice))
+  tellTopology(service, plan, context, hinted)
   return undefined
 }
 
-export const endpointSlice: Controller = {
-  name: 'endpointslice',
-  component: 'endpoint-slice-controller',
-  for: Service,
-  owns: [EndpointSlice],
-  reads: [Node],
-  watches: [
-    watch(Pod, (pod, cache, previous) => servicesOf(cache.list(Service, pod.metadata.namespace), pod, previous)),
-    watch(EndpointSlice, (slice) => {
-      const name = slice.metadata.labels?.[SERVICE_NAME]
-      return name && isOurs(slice) ? [`${slice.metadata.namespace}/${name}`] : []
-    }),
-  ],
-  reconcile,
+/** What of a node decides on shares and zones. */
+const located = (node: Node): unknown => [zoneOfNode(node), node.status?.allocatable?.cpu, isNodeReady(node)]
+
+export const makeEndpointSlices = (): Controller => {
+  const hinted = new Set<ObjectKey>()
+  return {
+    name: 'endpointslice',
+    component: 'endpoint-slice-controller',
+    for: Service,
+    owns: [EndpointSlice],
+    watches: [
+      watch(Pod, (pod, cache, previous) => servicesOf(cache.list(Service, pod.metadata.namespace), pod, previous)),
+      watch(EndpointSlice, (slice) => {
+        const name = slice.metadata.labels?.[SERVICE_NAME]
+        return name && isOurs(slice) ? [`${slice.metadata.namespace}/${name}`] : []
+      }),
+      watch(Node, (node, cache, previous) =>
+        previous && sameJson(located(node), located(previous)) ? [] : cache.list(Service).filter(wantsTopology).map(keyOf),
+      ),
+    ],
+    reconcile: (key, context) => reconcile(key, context, hinted),
+  }
 }
