@@ -144,6 +144,7 @@ export function createKubelet(options: KubeletOptions): Kubelet {
       hostIps: () => addresses,
       allocatable,
       memoryCapacity: facts.memoryBytes,
+      pidMax: facts.pidMax,
       runtime: () => heartbeat.runtime?.runtimeName ?? 'knarr',
       networkProblem: networkWatch({ cri, clock }),
       recursiveReadOnly: () =>

@@ -197,19 +197,71 @@ t.test('kubectl', versions.length > 0 ? options : { skip: 'no kubectl' }, async 
         ({ metadata }) => metadata.name === 'target',
       ),
     )
-    const summary = JSON.parse(await raw('stats/summary')) as {
-      node: { nodeName: string }
-      pods: { podRef: { name: string }; containers: { memory?: { workingSetBytes?: number } }[] }[]
+    const when = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
+    const cpu = { time: when, usageNanoCores: Number, usageCoreNanoSeconds: Number }
+    const memory = {
+      time: when,
+      usageBytes: Number,
+      workingSetBytes: Number,
+      rssBytes: Number,
+      pageFaults: Number,
+      majorPageFaults: Number,
     }
-    t.equal(summary.node.nodeName, 'node-a')
-    t.ok(summary.pods.some(({ podRef, containers }) => podRef.name === 'target' && (containers[0]?.memory?.workingSetBytes ?? 0) > 0))
+    const used = { time: when, usedBytes: Number, inodesUsed: Number }
+    const disk = { ...used, availableBytes: Number, capacityBytes: Number, inodes: Number, inodesFree: Number }
+    const counted = { rxBytes: Number, rxErrors: Number, txBytes: Number, txErrors: Number }
+    await n.run('measured', {
+      containers: [
+        shell(`head -c 300000 /dev/zero > /root-file; head -c 200000 /dev/zero > /data/file; echo ready; ${FOREVER}`, {
+          volumeMounts: [
+            { name: 'data', mountPath: '/data' },
+            { name: 'memory', mountPath: '/memory' },
+          ],
+        }),
+      ],
+      volumes: [
+        { name: 'data', emptyDir: {} },
+        { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+      ],
+    })
+    const measured = await n.wait('measured', isReady)
+    await until(async () => (await n.logs('measured', 'main')) === 'ready\n' || undefined)
+    const summary = JSON.parse(await raw('stats/summary')) as {
+      node: unknown
+      pods: { podRef: { name: string }; volume: { name: string; capacityBytes: number }[]; 'ephemeral-storage': { usedBytes: number } }[]
+    }
+    t.match(summary.node, {
+      nodeName: 'node-a',
+      startTime: when,
+      cpu,
+      memory,
+      fs: disk,
+      runtime: { imageFs: disk, containerFs: disk },
+      rlimit: { time: when, maxpid: Number, curproc: Number },
+    })
+    const pod = summary.pods.find(({ podRef }) => podRef.name === 'measured')
+    t.match(pod, {
+      podRef: { name: 'measured', namespace: 'default', uid: measured.metadata.uid },
+      startTime: measured.status?.startTime,
+      cpu,
+      memory,
+      network: { time: when, name: 'eth0', ...counted, interfaces: [{ name: 'eth0', ...counted }] },
+      'ephemeral-storage': disk,
+      process_stats: { process_count: Number },
+      containers: [{ name: 'main', startTime: when, cpu, memory, rootfs: disk, logs: disk }],
+    })
+    const sizes = new Map(pod?.volume.map(({ name, ...of }) => [name, of]))
+    t.match(sizes.get('data'), disk)
+    t.match(sizes.get('memory'), { capacityBytes: 1024 * 1024 })
+    t.ok((pod?.['ephemeral-storage'].usedBytes ?? 0) >= 500_000)
+    await n.remove('measured', 0)
     t.match(await raw('metrics/resource'), /^container_memory_working_set_bytes\{container="main",namespace="default",pod="target"\} \d+/m)
     t.match(await raw('metrics'), /^kubelet_running_pods \d+/m)
     const labels = 'pod="target",namespace="default",container="main",id="[0-9a-f]{64}",image="[^"]*busybox[^"]*"'
-    const measured = await raw('metrics/cadvisor')
+    const families = await raw('metrics/cadvisor')
     for (const name of ['container_cpu_usage_seconds_total', 'container_memory_working_set_bytes', 'container_processes'])
-      t.match(measured, new RegExp(`^# TYPE ${name} (counter|gauge)\n[^#]*^${name}\\{${labels}\\} [\\d.]+ \\d+$`, 'm'))
-    t.match(measured, /^container_network_receive_bytes_total\{pod="target",namespace="default",.*interface="eth0"\} \d+/m)
+      t.match(families, new RegExp(`^# TYPE ${name} (counter|gauge)\n[^#]*^${name}\\{${labels}\\} [\\d.]+ \\d+$`, 'm'))
+    t.match(families, /^container_network_receive_bytes_total\{pod="target",namespace="default",.*interface="eth0"\} \d+/m)
     t.match(
       await raw('metrics/probes'),
       /^prober_probe_total\{probe_type="Readiness",result="successful",container="main",pod="target",namespace="default",pod_uid="[-0-9a-f]{36}"\} [1-9]/m,

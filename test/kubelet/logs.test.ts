@@ -1,5 +1,5 @@
 // Logs as kubectl shows them: followed over rotations without a gap, of earlier runs, of several containers, from a time on. Needs root and kubectl.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
@@ -26,6 +26,8 @@ t.test('logs', versions.length > 0 ? options : { skip: 'no kubectl' }, async (t)
     })
     const pod = await n.wait('chatty', isReady)
     const folder = join(logDirectoryOf(pod, join(n.s.dir, 'pod-logs')), 'main')
+    const half = join(folder, '0.log.20200101-000000.tmp')
+    writeFileSync(half, 'of a daemon that was killed while it compressed')
     const followers = versions.map((version) => kubectl(n, version).start('logs', '-f', '--since=1h', 'chatty'))
     const said = followers.map(heard)
     const moved = new Set<string>()
@@ -47,6 +49,7 @@ t.test('logs', versions.length > 0 ? options : { skip: 'no kubectl' }, async (t)
     }
     const kept = readdirSync(folder).filter((name) => name.startsWith('0.log'))
     t.ok(kept.length <= 3, kept.join())
+    t.notOk(existsSync(half))
     const compressed = kept.find((name) => name.endsWith('.gz'))
     t.match(gunzipSync(readFileSync(join(folder, compressed ?? ''))).toString(), / stdout F line \d+ of a log that grows\n/)
     t.ok(statSync(join(folder, kept.find((name) => !name.endsWith('.gz') && name !== '0.log') ?? '')).size >= 16 * 1024)

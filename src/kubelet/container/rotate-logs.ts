@@ -37,7 +37,10 @@ export async function rotateLog(logPath: string, id: string, { cri, clock, maxFi
   if ((await exists(target)) || (await exists(`${target}.gz`))) return
   const folder = dirname(logPath)
   const name = basename(logPath)
-  const moved = (await fs.readdir(folder)).filter((entry) => entry.startsWith(`${name}.`) && !entry.endsWith('.tmp')).sort()
+  const found = (await fs.readdir(folder)).filter((entry) => entry.startsWith(`${name}.`)).sort()
+  // Half compressed, by a daemon that was killed.
+  for (const entry of found.filter((each) => each.endsWith('.tmp'))) await fs.rm(join(folder, entry), { force: true })
+  const moved = found.filter((entry) => !entry.endsWith('.tmp'))
   const keep = Math.max(0, maxFiles - 2)
   for (const entry of moved.slice(0, Math.max(0, moved.length - keep))) await fs.rm(join(folder, entry), { force: true })
   for (const entry of moved.slice(Math.max(0, moved.length - keep))) if (!entry.endsWith('.gz')) await compress(join(folder, entry))

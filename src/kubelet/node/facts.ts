@@ -33,12 +33,17 @@ function read(path: string): string {
 
 const field = (text: string, name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1]?.replace(/^["']|["']$/g, '') ?? ''
 
-/** The address that packets to elsewhere carry: of the interface with the default route, else the first that is not local. */
-export function nodeAddresses(routes = read('/proc/net/route'), interfaces = networkInterfaces()): readonly string[] {
-  const [, ...lines] = routes.split('\n')
-  const preferred = lines
+/** The interface of the default route in /proc/net/route. */
+export const defaultInterface = (routes = read('/proc/net/route')): string | undefined =>
+  routes
+    .split('\n')
+    .slice(1)
     .map((line) => line.split(/\s+/))
     .find(([, destination, , flags]) => destination === '00000000' && (Number.parseInt(flags ?? '0', 16) & 1) === 1)?.[0]
+
+/** The address that packets to elsewhere carry: of the interface with the default route, else the first that is not local. */
+export function nodeAddresses(routes = read('/proc/net/route'), interfaces = networkInterfaces()): readonly string[] {
+  const preferred = defaultInterface(routes)
   const names = Object.keys(interfaces).sort((a, b) => Number(b === preferred) - Number(a === preferred))
   const usable = names.flatMap((name) =>
     (interfaces[name] ?? []).filter(({ internal, address }) => !internal && !address.startsWith('fe80:')),

@@ -18,6 +18,7 @@ export interface NodeView {
   hostIps(): readonly string[]
   allocatable(): Readonly<Record<string, string>>
   readonly memoryCapacity: number
+  readonly pidMax: number
   /** The runtime's name as in container ids. */
   runtime(): string
   /** Why pods cannot have a network of their own now, if so. */

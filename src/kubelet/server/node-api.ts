@@ -60,7 +60,7 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
     authenticator ??= createAuth({ client: options.client, clock, nodeName: options.nodeName, clientCa: options.clientCa() })
     return authenticator
   }
-  const summary = createStats(services)
+  const summary = createStats(services, pods)
 
   function findPod(namespace: string, name: string, uid?: string): PodWorker {
     const worker = pods()

@@ -1,106 +1,165 @@
-// /stats/summary: what `kubectl top` and metrics-server read.
+// /stats/summary: what the node, its pods, their containers and volumes use.
 import { promises as fs } from 'node:fs'
-import type { ContainerStats, CpuUsage, MemoryUsage, PodSandboxStats } from '../../cri/index.js'
+import { join } from 'node:path'
+import type { Pod } from '../../api/index.js'
+import type { ContainerStats, CpuUsage, IoUsage, MemoryUsage, NetworkInterfaceUsage, PodSandboxStats, SwapUsage } from '../../cri/index.js'
 import { rfc3339 } from '../../lib/index.js'
-import { memoryAvailable } from '../node/facts.js'
+import { nodeStats } from '../node/stats.js'
+import { containersOf } from '../pod/containers.js'
+import type { Pods } from '../pod/pods.js'
 import type { PodServices } from '../pod/services.js'
+import { logDirectoryOf } from '../sandbox/config.js'
+import { type FolderUsage, filesystemSize, folderUsage, volumeUsage } from '../volume/usage.js'
+
+/** Folders are walked file by file: not more often than this. */
+const DISK_MS = 60_000
 
 const cpu = (usage: CpuUsage | undefined) =>
-  usage
-    ? { time: rfc3339(usage.timestamp), usageNanoCores: usage.usageNanoCores ?? 0, usageCoreNanoSeconds: usage.usageCoreNanoSeconds ?? 0 }
-    : undefined
-
-const memory = (usage: MemoryUsage | undefined) =>
-  usage
-    ? {
-        time: rfc3339(usage.timestamp),
-        availableBytes: usage.availableBytes,
-        usageBytes: usage.usageBytes,
-        workingSetBytes: usage.workingSetBytes,
-        rssBytes: usage.rssBytes,
-        pageFaults: usage.pageFaults,
-        majorPageFaults: usage.majorPageFaults,
-      }
-    : undefined
-
-const containerSummary = ({ attributes, cpu: ofCpu, memory: ofMemory, writableLayer }: ContainerStats, startTime: string | undefined) => ({
-  name: attributes.metadata.name,
-  startTime,
-  cpu: cpu(ofCpu),
-  memory: memory(ofMemory),
-  rootfs: writableLayer
-    ? { time: rfc3339(writableLayer.timestamp), usedBytes: writableLayer.usedBytes, inodesUsed: writableLayer.inodesUsed }
-    : undefined,
-})
-
-/** Two readings of /proc/stat make a rate. */
-function nodeCpu() {
-  let before: { readonly at: number; readonly nanos: number } | undefined
-  return async (now: number) => {
-    const [line = ''] = (await fs.readFile('/proc/stat', 'utf8')).split('\n')
-    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.split(/\s+/).slice(1).map(Number)
-    // A tick is a hundredth of a second on every Linux that matters (USER_HZ).
-    const nanos = (user + nice + system + irq + softirq) * 10_000_000
-    const rate = before && now > before.at ? ((nanos - before.nanos) / (now - before.at)) * 1000 : 0
-    before = { at: now, nanos }
-    return { time: rfc3339(now), usageNanoCores: Math.max(0, Math.round(rate)), usageCoreNanoSeconds: nanos }
+  usage && {
+    time: rfc3339(usage.timestamp),
+    usageNanoCores: usage.usageNanoCores ?? 0,
+    usageCoreNanoSeconds: usage.usageCoreNanoSeconds ?? 0,
+    psi: usage.psi,
   }
+
+function memory(usage: MemoryUsage | undefined) {
+  if (!usage) return undefined
+  const { timestamp, ...figures } = usage
+  return { time: rfc3339(timestamp), ...figures }
 }
 
-export function createStats(services: PodServices) {
-  const readCpu = nodeCpu()
-  const { cri, clock, node, root } = services
-  const startedAt = rfc3339(clock.now())
+function swap(usage: SwapUsage | undefined) {
+  if (!usage) return undefined
+  const { timestamp, ...figures } = usage
+  return { time: rfc3339(timestamp), ...figures }
+}
 
-  async function filesystem(path: string, now: number) {
-    const stats = await fs.statfs(path).catch(() => undefined)
-    if (!stats) return undefined
-    return {
-      time: rfc3339(now),
-      availableBytes: stats.bavail * stats.bsize,
-      capacityBytes: stats.blocks * stats.bsize,
-      usedBytes: (stats.blocks - stats.bfree) * stats.bsize,
-      inodesFree: stats.ffree,
-      inodes: stats.files,
-      inodesUsed: stats.files - stats.ffree,
+const io = (usage: IoUsage | undefined) => usage && { time: rfc3339(usage.timestamp), psi: usage.psi }
+
+const counters = ({ name, rxBytes, rxErrors, txBytes, txErrors }: NetworkInterfaceUsage) => ({ name, rxBytes, rxErrors, txBytes, txErrors })
+
+/** The figures of one interface stand for all; those of each follow. */
+function network(time: string, first: NetworkInterfaceUsage | undefined, others: readonly NetworkInterfaceUsage[]) {
+  if (!first) return undefined
+  return { time, ...counters(first), interfaces: [first, ...others].map(counters) }
+}
+
+/** What a pod has on the node's disk. */
+interface PodDisk {
+  readonly at: number
+  readonly logs: ReadonlyMap<string, FolderUsage>
+  readonly volumes: readonly ({ readonly name: string } & NonNullable<Awaited<ReturnType<typeof volumeUsage>>>)[]
+}
+
+const list = (folder: string): Promise<readonly string[]> => fs.readdir(folder).catch(() => [])
+
+async function diskOf(pod: Pod, { volumes, podLogs }: PodServices, at: number): Promise<PodDisk> {
+  const logs = new Map<string, FolderUsage>()
+  for (const { spec } of containersOf(pod)) logs.set(spec.name, await folderUsage(join(logDirectoryOf(pod, podLogs), spec.name)))
+  const found: PodDisk['volumes'][number][] = []
+  const folder = join(volumes.podFolder(pod.metadata.uid ?? ''), 'volumes')
+  for (const plugin of await list(folder))
+    for (const name of await list(join(folder, plugin))) {
+      const usage = await volumeUsage(join(folder, plugin, name))
+      if (usage) found.push({ name, ...usage })
     }
+  return { at, logs, volumes: found }
+}
+
+export function createStats(services: PodServices, pods: () => Pods | undefined) {
+  const { cri, clock, node, root } = services
+  const readNode = nodeStats(node.memoryCapacity)
+  const startTime = rfc3339(clock.now() - process.uptime() * 1000)
+  const disks = new Map<string, PodDisk>()
+
+  async function disk(pod: Pod, now: number): Promise<PodDisk> {
+    const { uid = '' } = pod.metadata
+    const known = disks.get(uid)
+    if (known && now - known.at < DISK_MS) return known
+    const fresh = await diskOf(pod, services, now)
+    disks.set(uid, fresh)
+    return fresh
   }
 
-  function podSummary({ attributes, linux }: PodSandboxStats) {
+  type Size = Awaited<ReturnType<typeof filesystemSize>>
+  const filesystem = (now: number, size: Size, usage?: Partial<FolderUsage>) => size && { time: rfc3339(now), ...size, ...usage }
+
+  async function podSummary({ attributes, linux }: PodSandboxStats, now: number, size: Size) {
     const { name, namespace, uid } = attributes.metadata
-    const network = linux.network?.defaultInterface
+    const worker = pods()?.get(uid)
+    const onDisk = worker && (await disk(worker.pod, now))
+    const container = (stats: ContainerStats) => ({
+      name: stats.attributes.metadata.name,
+      startTime: startOf(worker?.observed.containers.find(({ id }) => id === stats.attributes.id)?.startedAt),
+      cpu: cpu(stats.cpu),
+      memory: memory(stats.memory),
+      swap: swap(stats.swap),
+      io: io(stats.io),
+      rootfs: stats.writableLayer && filesystem(stats.writableLayer.timestamp, size, layerOf(stats)),
+      logs: onDisk && filesystem(onDisk.at, size, onDisk.logs.get(stats.attributes.metadata.name)),
+    })
+    // Volumes in memory and of file systems of their own are not on the node's disk.
+    const parts = [
+      ...linux.containers.map(layerOf),
+      ...(onDisk ? [...onDisk.logs.values(), ...onDisk.volumes.filter(({ capacityBytes }) => capacityBytes === size?.capacityBytes)] : []),
+    ]
+    const sum = (what: keyof FolderUsage): number => parts.reduce((total, part) => total + (part[what] ?? 0), 0)
     return {
       podRef: { name, namespace, uid },
-      containers: linux.containers.map((container) => containerSummary(container, undefined)),
+      startTime: worker?.status?.startTime,
+      containers: linux.containers.map(container),
       cpu: cpu(linux.cpu),
       memory: memory(linux.memory),
-      network: network
-        ? { time: rfc3339(linux.network?.timestamp ?? 0), name: network.name, rxBytes: network.rxBytes, txBytes: network.txBytes }
-        : undefined,
-      process_stats: linux.process ? { process_count: linux.process.processCount } : undefined,
+      io: io(linux.io),
+      network: linux.network && network(rfc3339(linux.network.timestamp), linux.network.defaultInterface, linux.network.interfaces),
+      volume: onDisk?.volumes.map((volume) => ({ time: rfc3339(onDisk.at), ...volume })),
+      'ephemeral-storage': filesystem(now, size, { usedBytes: sum('usedBytes'), inodesUsed: sum('inodesUsed') }),
+      process_stats: linux.process && { process_count: linux.process.processCount },
     }
   }
 
   return async function summary(): Promise<unknown> {
     const now = clock.now()
-    const pods = await cri.listPodSandboxStats()
-    const available = memoryAvailable()
-    const fsInfo = await filesystem(root, now)
+    const time = rfc3339(now)
+    const [sandboxes, machine, size, { imageFilesystems, containerFilesystems }] = await Promise.all([
+      cri.listPodSandboxStats(),
+      readNode(now),
+      filesystemSize(root),
+      cri.imageFsInfo(),
+    ])
+    const [images, containers] = await Promise.all(
+      [imageFilesystems?.[0], containerFilesystems?.[0] ?? imageFilesystems?.[0]].map(
+        async (usage) => usage && filesystem(now, await filesystemSize(usage.fsId.mountpoint), layerOf({ writableLayer: usage })),
+      ),
+    )
+    for (const uid of disks.keys()) if (!pods()?.get(uid)) disks.delete(uid)
+    const { interfaces } = machine
+    const first = interfaces.find(({ name }) => name === machine.defaultInterface)
     return {
       node: {
         nodeName: node.name,
-        startTime: startedAt,
-        cpu: await readCpu(now),
-        memory: {
-          time: rfc3339(now),
-          availableBytes: available,
-          usageBytes: node.memoryCapacity - available,
-          workingSetBytes: node.memoryCapacity - available,
-        },
-        fs: fsInfo,
-        runtime: { imageFs: fsInfo, containerFs: fsInfo },
+        startTime,
+        cpu: { time, ...machine.cpu },
+        memory: { time, ...machine.memory },
+        io: machine.io && { time, ...machine.io },
+        swap: { time, ...machine.swap },
+        network: network(
+          time,
+          first,
+          interfaces.filter((each) => each !== first),
+        ),
+        fs: filesystem(now, size),
+        runtime: { imageFs: images, containerFs: containers },
+        rlimit: { time, maxpid: node.pidMax, curproc: machine.processes },
       },
-      pods: pods.map(podSummary),
+      pods: await Promise.all(sandboxes.map((each) => podSummary(each, now, size))),
     }
   }
 }
+
+const startOf = (ms: number | undefined): string | undefined => (ms ? rfc3339(ms) : undefined)
+
+const layerOf = ({ writableLayer }: Pick<ContainerStats, 'writableLayer'>): Partial<FolderUsage> => ({
+  ...(writableLayer?.usedBytes === undefined ? {} : { usedBytes: writableLayer.usedBytes }),
+  ...(writableLayer?.inodesUsed === undefined ? {} : { inodesUsed: writableLayer.inodesUsed }),
+})
