@@ -74,6 +74,7 @@ t.test('after a pause: the last time that was missed, if it is not too late', as
   await pass(20)
   t.same(await times('any'), ['2026-01-01T05:00:00Z'])
   t.same(await times('soon'), [], 'fifty minutes are too many')
+  t.same(await told('soon'), ['MissSchedule: Missed scheduled time to start a job: Thu, 01 Jan 2026 05:00:00 +0000'])
   t.same(await times('late'), ['2026-01-01T05:00:00Z'])
   t.same(await times('often'), ['2026-01-01T05:50:00Z'])
   t.ok(
@@ -84,6 +85,7 @@ t.test('after a pause: the last time that was missed, if it is not too late', as
   t.notOk((await told('any')).some((each) => each.startsWith('TooMany')))
   await pass(900)
   t.same(await times('soon'), ['2026-01-01T06:00:00Z'])
+  t.equal((await told('soon')).filter((each) => each.startsWith('MissSchedule')).length, 1, 'and nothing was missed since')
 })
 
 t.test('what cannot be made is said; what is changed counts from then on', async (t) => {
@@ -99,6 +101,11 @@ t.test('what cannot be made is said; what is changed counts from then on', async
     const refused = await make('wrong', { [field as string]: value }).catch((error: Error) => error)
     t.match(refused, { code: 422, message: new RegExp(`spec\\.${field}`) }, `${field}: ${value}`)
   }
+  await make('never', { schedule: '0 0 31 2 *' })
+  await pass(10)
+  t.same(await told('never'), [
+    'InvalidSchedule: invalid schedule: 0 0 31 2 * : time difference between two schedules is less than 1 second',
+  ])
   await make('moved', {})
   await client.create(Job, {
     apiVersion: 'batch/v1',

@@ -11,40 +11,44 @@ const SCHEDULED = 'batch.kubernetes.io/cronjob-scheduled-timestamp'
 /** More missed times than this say that something is wrong with the clock or the schedule. */
 const TOO_MANY = 100
 
+/** What Kubernetes says of the 31st of February. */
+const NEVER = 'time difference between two schedules is less than 1 second'
+
 export interface Due {
   /** The latest time that has passed and for which there is no Job yet. */
   readonly time: number | undefined
   /** How many were missed, at most one more than TOO_MANY. */
   readonly missed: number
   readonly next: number | undefined
+  /** When nothing is due: the latest time that has passed and for which it is too late now. */
+  readonly late: number | undefined
+}
+
+/** The latest time of the schedule after `since` and not after `until`, how many there are, and the one that follows. */
+function passed(schedule: Schedule, zone: string, since: number, until: number): Omit<Due, 'late'> {
+  let time: number | undefined
+  let missed = 0
+  let next = nextTime(schedule, since, zone)
+  while (next !== undefined && next <= until) {
+    time = next
+    missed++
+    // Far behind: the latest time is what matters, so begin near the present.
+    if (missed === TOO_MANY + 1) {
+      const near = nextTime(schedule, Math.max(next, until - Math.max(schedule.everyMs ?? 60_000, 3_600_000) - 1), zone)
+      next = near !== undefined && near <= until ? near : nextTime(schedule, next, zone)
+    } else next = nextTime(schedule, next, zone)
+  }
+  return { time, missed: Math.min(missed, TOO_MANY + 1), next }
 }
 
 /** Which times have passed since the last Job (or since the CronJob was made). */
 export function planDue(cron: CronJob, schedule: Schedule, now: number): Due {
   const zone = cron.spec?.timeZone ?? 'UTC'
-  let since = millis(cron.status?.lastScheduleTime) || millis(cron.metadata.creationTimestamp)
+  const since = millis(cron.status?.lastScheduleTime) || millis(cron.metadata.creationTimestamp)
   const deadline = cron.spec?.startingDeadlineSeconds
-  if (deadline !== undefined) since = Math.max(since, now - deadline * 1000)
-  let time: number | undefined
-  let missed = 0
-  let next = nextTime(schedule, since, zone)
-  while (next !== undefined && next <= now) {
-    time = next
-    missed++
-    // Far behind: the latest time is what matters, so begin near the present.
-    if (missed > TOO_MANY) {
-      const step = schedule.everyMs ?? 60_000
-      next = nextTime(schedule, Math.max(next, now - Math.max(step, 3_600_000) - 1), zone)
-      let latest = time
-      while (next !== undefined && next <= now) {
-        latest = next
-        next = nextTime(schedule, next, zone)
-      }
-      return { time: latest, missed, next }
-    }
-    next = nextTime(schedule, next, zone)
-  }
-  return { time, missed, next }
+  const window = deadline === undefined ? since : Math.max(since, now - deadline * 1000)
+  const due = passed(schedule, zone, window, now)
+  return { ...due, late: due.time === undefined && window > since ? passed(schedule, zone, since, window).time : undefined }
 }
 
 export function planCronJobJob(cron: CronJob, time: number): Job {
@@ -99,6 +103,16 @@ function scheduleOf({ events }: Context, cron: CronJob): Schedule | undefined {
   }
 }
 
+async function remove({ client, events }: Context, cron: CronJob, job: Job): Promise<void> {
+  try {
+    await client.delete(Job, nameOf(job), { propagationPolicy: 'Background', preconditions: { uid: uidOf(job) } })
+  } catch (error) {
+    events.warning(cron, 'FailedDelete', `Deleted job: ${explain(error)}`)
+    throw error
+  }
+  events.normal(cron, 'SuccessfulDelete', `Deleted job ${job.metadata.name}`)
+}
+
 async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | undefined> {
   const { cache, client, clock, events } = context
   const cron = cache.get(CronJob, key)
@@ -110,8 +124,7 @@ async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | un
     if (!sameJson(wanted, cron.status)) await client.updateStatus(CronJob, { ...cron, status: wanted })
   }
   for (const old of planHistory(cron, jobs)) {
-    await client.delete(Job, nameOf(old), { propagationPolicy: 'Background', preconditions: { uid: uidOf(old) } })
-    events.normal(cron, 'SuccessfulDelete', `Deleted job ${old.metadata.name}`)
+    await remove(context, cron, old)
   }
   const schedule = cron.spec?.suspend ? undefined : scheduleOf(context, cron)
   if (!schedule) {
@@ -127,7 +140,15 @@ async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | un
       'too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew',
     )
   }
+  if (due.late !== undefined) {
+    events.warning(
+      cron,
+      'MissSchedule',
+      `Missed scheduled time to start a job: ${new Date(due.late).toUTCString().replace('GMT', '+0000')}`,
+    )
+  }
   if (due.time === undefined) {
+    if (due.next === undefined) events.warning(cron, 'InvalidSchedule', `invalid schedule: ${cron.spec?.schedule} : ${NEVER}`)
     await write(status)
     return after
   }
@@ -179,8 +200,7 @@ async function start(context: Context, cron: CronJob, jobs: readonly Job[], stat
   let active = status.active ?? []
   if (cron.spec?.concurrencyPolicy === 'Replace') {
     for (const job of running) {
-      await client.delete(Job, nameOf(job), { propagationPolicy: 'Background', preconditions: { uid: uidOf(job) } })
-      events.normal(cron, 'SuccessfulDelete', `Deleted job ${job.metadata.name}`)
+      await remove(context, cron, job)
       active = active.filter((reference) => reference.uid !== uidOf(job))
     }
   }

@@ -196,7 +196,16 @@ t.test('missed times: the latest counts, the deadline cuts off the rest', async 
     ({ apiVersion: 'batch/v1', kind: 'CronJob', metadata: meta, spec }) as unknown as CronJob
   const schedule = parseSchedule('*/10 * * * *')
   t.match(planDue(cron({}), schedule, now + 1000), { time: now, missed: 6 })
-  t.match(planDue(cron({ startingDeadlineSeconds: 30 }), schedule, now + 60_000), { time: undefined, missed: 0 })
+  const daily = planDue(
+    { ...cron({}), status: { lastScheduleTime: time(now - 300 * 86_400_000) } },
+    parseSchedule('0 12 * * *'),
+    now + 1000,
+  )
+  t.match(daily, { time: now, missed: 101 }, 'also when they are rare')
+  t.match(planDue(cron({ startingDeadlineSeconds: 30 }), schedule, now + 60_000), { time: undefined, missed: 0, late: now })
+  t.match(planDue(cron({ startingDeadlineSeconds: 30 }), schedule, now + 10_000), { time: now, late: undefined })
+  const done = { ...cron({ startingDeadlineSeconds: 30 }), status: { lastScheduleTime: time(now) } }
+  t.match(planDue(done, schedule, now + 60_000), { time: undefined, late: undefined })
   t.equal(planDue({ ...cron({}), status: { lastScheduleTime: time(now - 30 * 86_400_000) } }, schedule, now + 1000).time, now)
 })
 
