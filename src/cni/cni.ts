@@ -1,9 +1,10 @@
 // The caller's side of CNI: attaches a container's network namespace to the network in force, and takes it off again.
+import { statSync } from 'node:fs'
 import { type Clock, explain, hasErrno, keyedLock, systemClock } from '../lib/index.js'
 import { withNetwork } from '../sys/index.js'
 import { ResultCache } from './cache.js'
 import { checkName, configFolder } from './config.js'
-import { derivePluginConfig, executor, findExecutable } from './execute.js'
+import { derivePluginConfig, executor, findExecutable, versionsOf } from './execute.js'
 import { builtinPlugins } from './plugins/index.js'
 import {
   type Attachment,
@@ -65,7 +66,8 @@ export function createCni(options: CniOptions = {}): Cni {
   const folder = configFolder(options.confDir ?? '/etc/cni/net.d')
   const cache = new ResultCache(options.cacheDir ?? '/var/lib/cni')
   const plugins = new Map((options.plugins ?? builtinPlugins(clock)).map((plugin) => [plugin.name, plugin]))
-  const execute = executor({ clock, plugins, timeoutMs: options.timeoutMs ?? 60_000 })
+  const timeoutMs = options.timeoutMs ?? 60_000
+  const execute = executor({ clock, plugins, timeoutMs })
   // One thing at a time for each container; containers do not wait for each other.
   const inTurn = keyedLock()
 
@@ -83,6 +85,25 @@ export function createCni(options: CniOptions = {}): Cni {
     const config = derivePluginConfig(of.network, plugin, { runtimeConfig: of.runtimeConfig, prevResult: previous })
     const { containerId, netns, ifName, args } = of
     return execute(plugin.type, { command, containerId, netns, ifName, args, path, config })
+  }
+
+  /** Of executables, by path and time: they are not asked again before they change. */
+  const spoken = new Map<string, ReturnType<typeof versionsOf>>()
+
+  /** Throws when the executable of a plugin is not there, or does not speak the network's version. */
+  const probe = async ({ name, cniVersion }: NetworkConfig, type: string): Promise<void> => {
+    const file = findExecutable(type, path)
+    if (!file) throw new CniError(CNI_ERRORS.pluginNotAvailable, `network ${name}: plugin "${type}" is in none of ${path.join(', ')}`)
+    const { ino, ctimeMs } = statSync(file)
+    const key = `${file} ${ino} ${ctimeMs}`
+    const asked = spoken.get(key) ?? versionsOf(file, { clock, timeoutMs })
+    spoken.set(key, asked)
+    const versions = await asked
+    if (versions && !versions.includes(cniVersion))
+      throw new CniError(
+        CNI_ERRORS.incompatibleVersion,
+        `network ${name}: plugin "${type}" does not speak version ${cniVersion} of CNI, only ${versions.join(', ')}`,
+      )
   }
 
   const callFor = (network: NetworkConfig, request: Omit<AttachRequest, 'netns'> & { readonly netns?: string }): Call => {
@@ -171,9 +192,7 @@ export function createCni(options: CniOptions = {}): Cni {
     async status() {
       try {
         const network = folder.current()
-        for (const { type } of network.plugins)
-          if (!plugins.has(type) && !findExecutable(type, path))
-            throw new CniError(CNI_ERRORS.pluginNotAvailable, `network ${network.name}: plugin "${type}" is in none of ${path.join(', ')}`)
+        for (const { type } of network.plugins) if (!plugins.has(type)) await probe(network, type)
         if (!atLeast(network.cniVersion, '1.1.0')) return { ready: true }
         const of: Call = { network, containerId: '', netns: '', ifName: '', args: '', runtimeConfig: {} }
         for (const plugin of network.plugins) await call('STATUS', of, plugin, undefined)

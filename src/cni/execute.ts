@@ -1,10 +1,10 @@
 // Runs a plugin: ours in this process, other people's as an executable (specification, section 2).
 import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Clock, explain } from '../lib/index.js'
 import { CNI_ERRORS, type CniCommand, CniError, type CniResult, type Plugin, type PluginConfig, type PluginRequest } from './types.js'
-import { readResult } from './versions.js'
+import { CURRENT_VERSION, readResult } from './versions.js'
 
 export interface ExecuteOptions {
   readonly clock: Clock
@@ -67,6 +67,21 @@ export function findExecutable(type: string, path: readonly string[]): string | 
     })
 }
 
+/** The versions that an executable says it speaks; undefined when it does not say. */
+export async function versionsOf(
+  file: string,
+  options: Pick<ExecuteOptions, 'clock' | 'timeoutMs'>,
+): Promise<readonly string[] | undefined> {
+  const request = { command: 'VERSION', containerId: '', netns: '', ifName: '', args: '', path: [] } as const
+  const { code, stdout } = await collect(file, { ...request, config: { type: basename(file), cniVersion: CURRENT_VERSION } }, options)
+  try {
+    const { supportedVersions } = JSON.parse(stdout) as { supportedVersions?: unknown }
+    return code === 0 && Array.isArray(supportedVersions) ? supportedVersions.map(String) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 async function runExecutable(
   type: string,
   request: Omit<PluginRequest, 'delegate'>,
@@ -119,7 +134,11 @@ interface Ended {
 
 const MOST_OUTPUT = 4 << 20
 
-function collect(file: string, request: Omit<PluginRequest, 'delegate'>, options: ExecuteOptions): Promise<Ended> {
+function collect(
+  file: string,
+  request: Omit<PluginRequest, 'delegate'>,
+  options: Pick<ExecuteOptions, 'clock' | 'timeoutMs'>,
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, [], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...environmentOf(request) } })
     let [stdout, stderr] = ['', '']

@@ -7,10 +7,10 @@ import { cni as command } from '../../src/cni/command.js'
 import { type Cni, createCni } from '../../src/cni/index.js'
 import type { CommandIo } from '../../src/lib/index.js'
 import { withNetwork } from '../../src/sys/index.js'
-import { HOST, type Lab, lab, options, pings, root } from './network.js'
+import { HOST, type Lab, lab, options, pings, root, silent } from './network.js'
 
 // A machine with other work is slow; nothing here measures time.
-t.setTimeout(300_000)
+t.setTimeout(300_000 * Number(process.env.KNARR_SLOWNESS ?? 1))
 
 if (!root) t.comment('SKIPPED: pod networks need root')
 
@@ -44,7 +44,8 @@ function cniFor(lab: Lab, plugin: object = {}, ipam: object = {}): { cni: Cni; b
       ],
     }),
   )
-  return { cni: createCni({ confDir: join(folder, 'conf'), cacheDir: join(folder, 'cache') }), bridge, folder, subnet }
+  // No executable anywhere: all of it happens in this process.
+  return { cni: createCni({ confDir: join(folder, 'conf'), cacheDir: join(folder, 'cache'), binDirs: [] }), bridge, folder, subnet }
 }
 
 const leases = (folder: string): string[] =>
@@ -109,7 +110,7 @@ t.test('a failed ADD leaves nothing', options, async (t) => {
 
 t.test('VLANs of bridge ports; a kernel that knows none is named', options, async (t) => {
   const net = lab(t)
-  const { cni, folder } = cniFor(net, { vlan: 10, vlanTrunk: [{ minID: 20, maxID: 21 }] })
+  const { cni, folder, bridge } = cniFor(net, { vlan: 10, vlanTrunk: [{ minID: 20, maxID: 21 }] })
   const pod = net.namespace('pod')
   const added = await cni.add({ containerId: 'pod', netns: pod }).then(
     (result) => ({ result }),
@@ -119,7 +120,25 @@ t.test('VLANs of bridge ports; a kernel that knows none is named', options, asyn
     const port = added.result.interfaces?.[1]?.name ?? ''
     const shown = JSON.parse(execFileSync('bridge', ['-j', 'vlan', 'show', 'dev', port], { encoding: 'utf8' })) as [{ vlans: object[] }]
     t.match(shown[0].vlans, [{ vlan: 10, flags: ['PVID', 'Egress Untagged'] }, { vlan: 20 }, { vlan: 21 }])
-    await cni.del({ containerId: 'pod', netns: pod })
+    const [same, other, untagged] = [net.namespace('same'), net.namespace('other'), net.namespace('untagged')]
+    const second = await cni.add({ containerId: 'same', netns: same })
+    const third = cniFor(net, { bridge, vlan: 30 })
+    const { ips: [{ gateway = '' } = {}] = [] } = await third.cni.add({ containerId: 'other', netns: other })
+    const fourth = cniFor(net, { bridge })
+    const { ips: [{ gateway: plain = '' } = {}] = [] } = await fourth.cni.add({ containerId: 'untagged', netns: untagged })
+    const [mine = '', beside = ''] = [added.result, second].map(({ ips = [] }) => ips[0]?.address.split('/')[0])
+    t.ok(pings(net, pod, beside), 'pods of one VLAN reach each other')
+    t.ok(pings(net, HOST, beside), 'and the machine, which is in it')
+    t.ok(pings(net, other, gateway), 'as it is in that of another network on the same bridge')
+    t.ok(pings(net, untagged, plain), 'and in that of a network without')
+    for (const stranger of [other, untagged]) {
+      withNetwork(stranger, (network) =>
+        network.addAddress({ link: network.link('eth0').index, address: `${mine.replace(/\d+$/, '200')}/24` }),
+      )
+      t.ok(silent(net, stranger, beside), 'others do not reach them, whatever address they give themselves')
+    }
+    await cni.check({ containerId: 'pod', netns: pod })
+    for (const one of [cni, third.cni, fourth.cni]) await one.gc([])
   } else {
     t.match(added.error, { code: 2, message: /bridges of this kernel know no VLANs/ })
     t.same(leases(folder), [], 'no address was given')
@@ -129,6 +148,32 @@ t.test('VLANs of bridge ports; a kernel that knows none is named', options, asyn
       'and nothing is left',
     )
   }
+})
+
+t.test('a bridge is a gateway, reflects to the sender, and hears what others say to each other, when asked', options, async (t) => {
+  const net = lab(t)
+  const plain = cniFor(net, { isDefaultGateway: false })
+  const asked = cniFor(net, { isDefaultGateway: false, isGateway: true, promiscMode: true })
+  const reflecting = cniFor(net, { hairpinMode: true })
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => net.namespace(name)) as [string, string, string, string]
+  await plain.cni.add({ containerId: 'a', netns: a })
+  await asked.cni.add({ containerId: 'b', netns: b })
+  const { ips: [{ address = '' } = {}] = [] } = await asked.cni.add({ containerId: 'c', netns: c })
+  const { interfaces: [, port] = [] } = await reflecting.cni.add({ containerId: 'd', netns: d })
+  const v4 = (bridge: string): readonly string[] =>
+    withNetwork(undefined, (network) => network.addresses(network.link(bridge).index).filter(({ family }) => family === 4)).map(
+      (one) => one.address,
+    )
+  t.same([plain.bridge, asked.bridge].map(v4), [[], [asked.subnet.replace('.0/24', '.1/24')]])
+
+  const heard = (): number => withNetwork(undefined, (network) => network.link(asked.bridge).statistics.rxBytes)
+  const before = heard()
+  t.equal(net.run(b, 'busybox', 'ping', '-c1', '-s', '1400', address.split('/')[0] ?? '').status, 0)
+  t.ok(heard() - before > 1400, 'the machine hears what one pod says to another')
+  const hairpin = (name = ''): boolean | undefined =>
+    (JSON.parse(execFileSync('bridge', ['-j', '-d', 'link', 'show', 'dev', name], { encoding: 'utf8' })) as [{ hairpin?: boolean }])[0]
+      .hairpin
+  t.equal(hairpin(port?.name), true)
 })
 
 t.test('an exhausted range is said, and an address that comes back is used again', options, async (t) => {

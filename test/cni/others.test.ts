@@ -74,6 +74,13 @@ t.test("Debian's plugins under our caller", { ...options, skip: !root || !haveDe
     [],
   )
 
+  // They are older than specification 1.1, and say so when they are asked.
+  const newer = createCni({ ...configured(net, '1.1.0', [bridgeWith(net.folder, 'deb0', 91)]), binDirs: [debian], plugins: [] })
+  t.match(await newer.status(), {
+    ready: false,
+    message: /plugin "bridge" does not speak version 1\.1\.0 of CNI, only .*0\.4\.0, 1\.0\.0$/,
+  })
+
   // Our host-local shares its folder with theirs.
   const mixed = createCni({ ...configured(net, '0.4.0', [bridgeWith(net.folder, 'deb0', 91)]), binDirs: [debian] })
   const ours = await mixed.add({ containerId: 'c', netns: a })
@@ -175,6 +182,26 @@ t.test('our plugins as executables, in every version of the protocol', options, 
   t.match(again.stderr, /ptp is there and not ours/)
 })
 
+t.test('every verb by executables alone', options, async (t) => {
+  const net = lab(t)
+  const plugins = [bridgeWith(net.folder, 'verb0', 95), { type: 'portmap', capabilities: { portMappings: true } }]
+  const cni = createCni({ ...configured(net, '1.1.0', plugins), binDirs: [install(net)], plugins: [] })
+  const leases = join(net.folder, 'leases', 'others')
+  const addresses = (): string[] => readdirSync(leases).filter((name) => name.startsWith('10.'))
+  const pod = { containerId: 'pod', netns: net.namespace('pod') }
+  t.same(await cni.status(), { ready: true })
+  await cni.add({ ...pod, runtimeConfig: { portMappings: [{ hostPort: 9095, containerPort: 80 }] } })
+  t.ok(pings(net, HOST, '10.95.0.2'))
+  await cni.check(pod)
+  writeFileSync(join(leases, '10.95.0.77'), 'lost\r\neth0')
+  await cni.gc([pod])
+  t.same(addresses(), ['10.95.0.2'], 'what the plugins alone know of is gone, what is named stays')
+  withNetwork(pod.netns, (network) => network.setLink(network.link('eth0').index, { up: false }))
+  await t.rejects(cni.check(pod), { message: /^plugin bridge: eth0 in .*: the interface is down$/ })
+  await cni.gc([])
+  t.same(addresses(), [])
+})
+
 t.test('podman runs containers on our plugins', { ...options, skip: !root || !havePodman }, async (t) => {
   const net = lab(t)
   const bin = install(net)
@@ -269,6 +296,9 @@ t.test('containerd runs containers on our plugins', { ...options, skip: !root ||
     join(confDir, '10-knarr.conflist'),
     JSON.stringify({ cniVersion: '1.0.0', name: 'ctrtest', plugins: [{ ...bridgeWith(net.folder, 'ctr0', 94), ipMasq: true }] }),
   )
+  const routed = join(net.folder, 'routed.conflist')
+  const { ipam } = bridgeWith(net.folder, '', 96) as { ipam: object }
+  writeFileSync(routed, JSON.stringify({ cniVersion: '1.0.0', name: 'routed', plugins: [{ type: 'ptp', ipMasq: true, ipam }] }))
   for (const folder of ['bin', 'proc', 'sys', 'dev', 'etc']) mkdirSync(join(rootfs, folder), { recursive: true })
   writeFileSync(join(rootfs, 'bin', 'busybox'), readFileSync('/bin/busybox'), { mode: 0o755 })
   const config = join(net.folder, 'containerd.toml')
@@ -285,7 +315,9 @@ t.test('containerd runs containers on our plugins', { ...options, skip: !root ||
     `mount --bind ${bin} /opt/cni/bin`,
     `containerd -c ${config} > ${net.folder}/ctr.log 2>&1 & daemon=$!`,
     `for i in $(seq 100); do ctr -a ${socket} version > /dev/null 2>&1 && break; sleep 0.2; done`,
-    `ctr -a ${socket} -n ${space} run --cni --rootfs ${rootfs} c1 /bin/busybox ip -o addr show eth0; status=$?`,
+    `ctr -a ${socket} -n ${space} run --cni --rootfs ${rootfs} c1 /bin/busybox ip -o addr show; status=$?`,
+    `cp ${routed} ${confDir}/10-knarr.conflist`,
+    `ctr -a ${socket} -n ${space} run --cni --rootfs ${rootfs} c2 /bin/busybox ip -o addr show eth0; status=$status$?`,
     'kill $daemon; wait $daemon; exit $status',
   ]
   const { status, stdout, stderr } = spawnSync('unshare', ['-m', '/bin/sh', '-c', script.join('\n')], {
@@ -293,10 +325,13 @@ t.test('containerd runs containers on our plugins', { ...options, skip: !root ||
     timeout: 120_000,
   })
   t.equal(status, 0, stderr)
-  t.match(stdout, /inet 10\.94\.0\.2\/24/)
-  t.same(
-    readdirSync(join(net.folder, 'leases', 'ctrtest')).filter((name) => name.startsWith('10.')),
-    [],
-    'and gives the address back',
-  )
+  t.match(stdout, /lo +inet 127\.0\.0\.1\/8/, 'loopback')
+  t.match(stdout, /inet 10\.94\.0\.2\/24/, 'bridge')
+  t.match(stdout, /inet 10\.96\.0\.2\/24/, 'ptp')
+  for (const name of ['ctrtest', 'routed'])
+    t.same(
+      readdirSync(join(net.folder, 'leases', name)).filter((file) => file.startsWith('10.')),
+      [],
+      'and gives the address back',
+    )
 })

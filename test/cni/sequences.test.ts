@@ -123,8 +123,13 @@ t.test('kill -9 in the middle of anything, then DEL: nothing is left', options, 
   const worker = new URL('./attach-worker.js', import.meta.url).pathname
   const namespaces = Array.from({ length: 30 }, (_, i) => net.namespace(`k${i}`))
   const cni = createCni({ confDir, cacheDir })
+  // With no program to be found, such as ip or iptables.
+  const env = { PATH: '/none' }
   for (let round = 0; round < 5; round++) {
-    const child = spawn(process.execPath, [worker, confDir, cacheDir, `r${round}`, ...namespaces], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [worker, confDir, cacheDir, `r${round}`, ...namespaces], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     const closed = once(child, 'close')
     // At another moment each time: the pipe tells late, and the next attachment is under way then.
     let lines = 0

@@ -42,21 +42,25 @@ export const bridge: Plugin = {
     const layer3 = request.config.ipam?.type !== undefined
     let addressed = false
     try {
-      const { bridgeLink, hostLink } = withVlans(config, () =>
+      const { bridgeLink, hostLink, gatewayLink } = withVlans(config, () =>
         withNetwork(undefined, (host) => {
           const bridgeLink = ensureBridge(host, config)
-          return { bridgeLink, hostLink: attach(host, request, config, bridgeLink) }
+          return {
+            bridgeLink,
+            hostLink: attach(host, request, config, bridgeLink),
+            gatewayLink: config.isGateway && config.vlan > 0 ? ensureVlanGateway(host, config, bridgeLink) : bridgeLink,
+          }
         }),
       )
       addressed = layer3
       const ipam = layer3 ? await requireIpam(request) : {}
       const result = withGateways(ipam, config)
       const ips = (result.ips ?? []).map((ip) => ({ ...ip, interface: 2 }))
-      if (config.isGateway) withNetwork(undefined, (host) => becomeGateway(host, bridgeLink, ips, config))
+      if (config.isGateway) withNetwork(undefined, (host) => becomeGateway(host, gatewayLink, ips, config))
       const container = config.disableContainerInterface ? undefined : configureContainer(request, { ...result, ips }, { dad: config.dad })
       if (config.ipMasq) addMasquerade(request, ips, config.nonMasqueradeCIDRs)
-      withNetwork(undefined, (host) => forgetNeighbours(host, bridgeLink, ips))
-      return { ...result, ips, interfaces: interfacesOf(request, bridgeLink, hostLink, container) }
+      withNetwork(undefined, (host) => forgetNeighbours(host, gatewayLink, ips))
+      return { ...result, ips, interfaces: interfacesOf(request, { bridgeLink, hostLink, gatewayLink, container }) }
     } catch (error) {
       if (addressed && request.config.ipam?.type) await request.delegate(request.config.ipam.type, 'DEL').catch(() => {})
       await removeInterface(request)
@@ -165,16 +169,41 @@ function ensureBridge(host: Network, config: BridgeConfig): Link {
         mtu: config.mtu,
         ...(filters(config) ? { vlanFiltering: true } : {}),
       })
-      // No host routes from foreign router advertisements, and its address is usable at once.
-      setNetworkSysctl(undefined, `ipv6/conf/${config.bridge}/accept_dad`, '0')
-      setNetworkSysctl(undefined, `ipv6/conf/${config.bridge}/accept_ra`, '0')
+      beQuiet(config.bridge)
     } catch (error) {
       if (!hasErrno(error, 'EEXIST')) throw error
     }
   const link = host.link(config.bridge)
+  // Made for a network without VLANs, it would not keep ours apart.
+  if (filters(config) && !link.vlanFiltering) host.setBridge(link.index, { vlanFiltering: true })
   if (!link.up || (config.promiscMode && !link.promiscuous))
     host.setLink(link.index, { up: true, ...(config.promiscMode ? { promiscuous: true } : {}) })
   return host.link(link.index)
+}
+
+/** No host routes from foreign router advertisements, and its address is usable at once. */
+function beQuiet(link: string): void {
+  setNetworkSysctl(undefined, `ipv6/conf/${link}/accept_dad`, '0')
+  setNetworkSysctl(undefined, `ipv6/conf/${link}/accept_ra`, '0')
+}
+
+/** The machine's own interface in a VLAN, `cni0.10`: networks with other VLANs may use the same bridge. A veth pair, which every kernel has. */
+function ensureVlanGateway(host: Network, config: BridgeConfig, bridgeLink: Link): Link {
+  const name = `${config.bridge}.${config.vlan}`
+  const port = hostVethName(name, 'gateway')
+  if (!host.findLink(port))
+    try {
+      const peer = { name, mac: stableMac('gateway', name), mtu: config.mtu, up: true }
+      host.addLink({ name: port, kind: 'veth', up: true, master: bridgeLink.index, mtu: config.mtu, peer })
+      beQuiet(name)
+    } catch (error) {
+      if (!hasErrno(error, 'EEXIST')) throw error
+    }
+  joinVlans(host, host.link(port), config, [])
+  const link = host.link(name)
+  // Of an ADD that was killed in between.
+  if (!link.up) host.setLink(link.index, { up: true })
+  return link
 }
 
 function attach(host: Network, request: PluginRequest, config: BridgeConfig, bridgeLink: Link): Link {
@@ -185,13 +214,19 @@ function attach(host: Network, request: PluginRequest, config: BridgeConfig, bri
   })
   if (config.hairpinMode || config.portIsolation)
     host.setBridgePort(veth.index, { hairpin: config.hairpinMode, ...(config.portIsolation ? { isolated: true } : {}) })
-  if (filters(config)) {
-    // A new port is in VLAN 1, and with VLANs of its own it should be in those alone.
-    host.deleteBridgeVlan(veth.index, { id: 1 })
-    if (config.vlan > 0) host.addBridgeVlan(veth.index, { id: config.vlan, pvid: true, untagged: true })
-    for (const id of config.vlanTrunk) host.addBridgeVlan(veth.index, { id })
-  }
+  if (filters(config)) joinVlans(host, veth, config, config.vlanTrunk)
   return veth
+}
+
+/** A new port is in VLAN 1, and with VLANs of its own it should be in those alone. */
+function joinVlans(host: Network, port: Link, { vlan }: BridgeConfig, trunk: readonly number[]): void {
+  try {
+    host.deleteBridgeVlan(port.index, { id: 1 })
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) throw error
+  }
+  if (vlan > 0) host.addBridgeVlan(port.index, { id: vlan, pvid: true, untagged: true })
+  for (const id of trunk) host.addBridgeVlan(port.index, { id })
 }
 
 /** Gateways for addresses that have none (the first of the prefix), and default routes when we are the default gateway. */
@@ -204,12 +239,11 @@ function withGateways(ipam: CniResult, config: BridgeConfig): CniResult {
   return { ...ipam, ips, routes: [...(ipam.routes ?? []), ...extra] }
 }
 
-function becomeGateway(host: Network, bridgeLink: Link, ips: readonly CniIp[], config: BridgeConfig): void {
-  if (filters(config) && config.vlan > 0) host.addBridgeVlan(bridgeLink.index, { id: config.vlan, pvid: true, untagged: true, self: true })
+function becomeGateway(host: Network, gatewayLink: Link, ips: readonly CniIp[], config: BridgeConfig): void {
   for (const { address, gateway } of ips) {
     if (gateway === undefined) continue
     const wanted = `${gateway}/${prefixOf(address).length}`
-    const has = host.addresses(bridgeLink.index).filter((one) => one.family === (isV6(wanted) ? 6 : 4) && one.scope === 'universe')
+    const has = host.addresses(gatewayLink.index).filter((one) => one.family === (isV6(wanted) ? 6 : 4) && one.scope === 'universe')
     if (has.some((one) => one.address === wanted)) continue
     // A bridge that already has another address of this family serves another network, unless the user says otherwise.
     const other = has[0]
@@ -217,12 +251,12 @@ function becomeGateway(host: Network, bridgeLink: Link, ips: readonly CniIp[], c
       if (!config.forceAddress)
         throw new CniError(
           CNI_ERRORS.internal,
-          `failed to add IP addr ${wanted} to "${config.bridge}": it already has the different address ${other.address}; set forceAddress to replace it`,
+          `failed to add IP addr ${wanted} to "${gatewayLink.name}": it already has the different address ${other.address}; set forceAddress to replace it`,
         )
-      for (const one of has) host.deleteAddress({ link: bridgeLink.index, address: one.address })
+      for (const one of has) host.deleteAddress({ link: gatewayLink.index, address: one.address })
     }
     try {
-      host.addAddress({ link: bridgeLink.index, address: wanted, noDad: isV6(wanted) })
+      host.addAddress({ link: gatewayLink.index, address: wanted, noDad: isV6(wanted) })
     } catch (error) {
       if (!hasErrno(error, 'EEXIST')) throw error
     }
@@ -231,19 +265,23 @@ function becomeGateway(host: Network, bridgeLink: Link, ips: readonly CniIp[], c
 }
 
 /** The machine may still know the MAC address of an earlier owner of these addresses. */
-function forgetNeighbours(host: Network, bridgeLink: Link, ips: readonly CniIp[]): void {
-  for (const { address } of ips) host.deleteNeighbour({ link: bridgeLink.index, address: address.split('/')[0] ?? '' })
+function forgetNeighbours(host: Network, link: Link, ips: readonly CniIp[]): void {
+  for (const { address } of ips) host.deleteNeighbour({ link: link.index, address: address.split('/')[0] ?? '' })
 }
 
-function interfacesOf(request: PluginRequest, bridgeLink: Link, hostLink: Link, container: Link | undefined): readonly CniInterface[] {
+interface MadeLinks {
+  readonly bridgeLink: Link
+  readonly hostLink: Link
+  readonly gatewayLink: Link
+  readonly container: Link | undefined
+}
+
+function interfacesOf(request: PluginRequest, { bridgeLink, hostLink, gatewayLink, container }: MadeLinks): readonly CniInterface[] {
+  const shown = ({ name, mac, mtu }: Link): CniInterface => ({ name, mac, mtu })
   const inside: CniInterface = {
     name: request.ifName,
     ...(container ? { mac: container.mac, mtu: container.mtu } : {}),
     sandbox: request.netns,
   }
-  return [
-    { name: bridgeLink.name, mac: bridgeLink.mac, mtu: bridgeLink.mtu },
-    { name: hostLink.name, mac: hostLink.mac, mtu: hostLink.mtu },
-    inside,
-  ]
+  return [shown(bridgeLink), shown(hostLink), inside, ...(gatewayLink === bridgeLink ? [] : [shown(gatewayLink)])]
 }

@@ -83,17 +83,18 @@ export interface LinkSettings {
 
 export type MacvlanMode = 'private' | 'vepa' | 'bridge' | 'passthru'
 
+export interface BridgeSettings {
+  readonly vlanFiltering?: boolean
+  readonly vlanDefaultPort?: number
+  readonly forwardDelay?: number
+  readonly ageingTime?: number
+}
+
 export type NewLink = { readonly name: string } & LinkSettings &
   (
     | { readonly kind: 'dummy' }
     | { readonly kind: 'veth'; readonly peer: { readonly name: string } & LinkSettings }
-    | {
-        readonly kind: 'bridge'
-        readonly vlanFiltering?: boolean
-        readonly vlanDefaultPort?: number
-        readonly forwardDelay?: number
-        readonly ageingTime?: number
-      }
+    | ({ readonly kind: 'bridge' } & BridgeSettings)
     | {
         readonly kind: 'vxlan'
         readonly id: number
@@ -182,6 +183,22 @@ export function writeNewLink(writer: MessageWriter, link: NewLink, fds: readonly
   })
 }
 
+function writeBridgeSettings(writer: MessageWriter, bridge: BridgeSettings): void {
+  if (bridge.forwardDelay !== undefined) writer.u32(1, bridge.forwardDelay)
+  if (bridge.ageingTime !== undefined) writer.u32(4, bridge.ageingTime)
+  if (bridge.vlanFiltering !== undefined) writer.u8(7, bridge.vlanFiltering ? 1 : 0)
+  if (bridge.vlanDefaultPort !== undefined) writer.u16(39, bridge.vlanDefaultPort)
+}
+
+/** Of a bridge that is there. */
+export function writeBridge(writer: MessageWriter, index: number, settings: BridgeSettings): void {
+  writer.raw(ifinfo(index))
+  writer.nest(IFLA.LINKINFO, () => {
+    writer.text(1, 'bridge')
+    writer.nest(2, () => writeBridgeSettings(writer, settings))
+  })
+}
+
 function writeKind(writer: MessageWriter, link: NewLink, peerFd: number | undefined): void {
   switch (link.kind) {
     case 'veth':
@@ -193,10 +210,7 @@ function writeKind(writer: MessageWriter, link: NewLink, peerFd: number | undefi
       })
       return
     case 'bridge':
-      if (link.forwardDelay !== undefined) writer.u32(1, link.forwardDelay)
-      if (link.ageingTime !== undefined) writer.u32(4, link.ageingTime)
-      if (link.vlanFiltering !== undefined) writer.u8(7, link.vlanFiltering ? 1 : 0)
-      if (link.vlanDefaultPort !== undefined) writer.u16(39, link.vlanDefaultPort)
+      writeBridgeSettings(writer, link)
       return
     case 'vxlan':
       writer.u32(1, link.id)
@@ -245,14 +259,11 @@ export interface BridgeVlan {
   /** Frames without a tag belong to it. */
   readonly pvid?: boolean
   readonly untagged?: boolean
-  /** The bridge itself rather than a port. */
-  readonly self?: boolean
 }
 
 export function writeBridgeVlan(writer: MessageWriter, index: number, vlan: BridgeVlan): void {
   writer.raw(ifinfo(index, { family: AF_BRIDGE }))
   writer.nest(IFLA.AF_SPEC, () => {
-    if (vlan.self) writer.u16(0, 2)
     const info = Buffer.alloc(4)
     info.writeUInt16LE((vlan.pvid ? 2 : 0) | (vlan.untagged ? 4 : 0), 0)
     info.writeUInt16LE(vlan.id, 2)

@@ -93,6 +93,10 @@ export class Network {
     )
   }
 
+  setBridge(index: number, settings: links.BridgeSettings): void {
+    this.change(links.RTM_NEWLINK, 0, 'change bridge', `#${index}`, (w) => links.writeBridge(w, index, settings))
+  }
+
   setBridgePort(index: number, port: links.BridgePortSettings): void {
     this.change(links.RTM_SETLINK, 0, 'change bridge port', `#${index}`, (w) => links.writeBridgePort(w, index, port))
   }
