@@ -6,7 +6,7 @@ import { createClient, httpsTransport, type Informer, informer } from '../client
 import { createCni } from '../cni/index.js'
 import { type Cri, cniNetwork, createCri, thisMachine } from '../cri/index.js'
 import { dnsIndexes, runClusterDns } from '../dns/index.js'
-import { createImageStore } from '../image/index.js'
+import { createImageStore, machineAuthorities } from '../image/index.js'
 import { createKubelet, remoteRuntime, serveNodeApi } from '../kubelet/index.js'
 import { abortable, asError, explain } from '../lib/index.js'
 import { podKey } from '../pki/index.js'
@@ -242,6 +242,7 @@ export async function runAgent(
           nodeName: options.nodeName,
           resolvConf,
           addresses: [options.clusterDns],
+          authorities: () => machineAuthorities(process.env),
         },
         signal,
       ).then(() => {}, fail('cluster DNS')),

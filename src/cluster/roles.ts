@@ -1,6 +1,6 @@
 // What our own processes may do beyond the roles that every Kubernetes has.
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '../api/index.js'
-import { COREFILE_CONFIGMAP } from '../dns/index.js'
+import { COREFILE_CONFIGMAP, CUSTOM_CONFIGMAP } from '../dns/index.js'
 
 const group = 'rbac.authorization.k8s.io'
 const apiVersion = 'rbac.authorization.k8s.io/v1'
@@ -56,7 +56,7 @@ export const corefileRole: Role = {
   apiVersion,
   kind: 'Role',
   metadata: { name: 'knarr:dns-configuration', namespace: COREFILE_CONFIGMAP.namespace },
-  rules: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [COREFILE_CONFIGMAP.name], verbs: look }],
+  rules: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [COREFILE_CONFIGMAP.name, CUSTOM_CONFIGMAP], verbs: look }],
 }
 
 export const corefileBinding: RoleBinding = {

@@ -1,3 +1,5 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { seededRandom, silentLog, virtualClock } from '../lib/index.js'
 import { buildChain } from './chain.js'
@@ -273,6 +275,109 @@ t.test('rewrites by every kind of match, in blocks too; the first that fits coun
   }
 })
 
+t.test('names below a suffix come back as they were asked, values too; types, times and codes are rewritten', async (t) => {
+  const { resolve, asked } = chain(
+    `. {
+      rewrite name suffix .auto.example .target.example answer auto
+      rewrite name regex (.*)\\.v\\.example {1}.w.example answer value (.*)\\.w\\.example {1}.v.example
+      rewrite continue type ANY TXT
+      rewrite continue ttl suffix short.example 10-20
+      rewrite ttl exact long.short.example 30-
+      rewrite rcode regex ^no\\. NXDOMAIN NOERROR
+      forward . 192.0.2.1
+    }`,
+    (_, { question: { name, type } }) =>
+      name.startsWith('no.')
+        ? { rcode: 'NXDOMAIN' }
+        : {
+            rcode: 'NOERROR',
+            answers: [
+              { name, ttl: 15, data: { type: 'CNAME', target: `deep.${name}` } },
+              {
+                name: `deep.${name}`,
+                ttl: 300,
+                data: type === TYPES.TXT ? { type: 'TXT', texts: ['x'] } : { type: 'A', address: '10.0.0.1' },
+              },
+            ],
+          },
+  )
+  const names = async (name: string): Promise<unknown> =>
+    (await resolve(question(name))).answers?.map(({ name: of, data }) => [of, 'target' in data ? data.target : ''])
+  t.same(await names('a.auto.example'), [
+    ['a.auto.example', 'deep.a.auto.example'],
+    ['deep.a.auto.example', ''],
+  ])
+  t.same(await names('a.v.example'), [
+    ['a.v.example', 'deep.a.v.example'],
+    ['deep.a.w.example', ''],
+  ])
+  t.same(asked, ['192.0.2.1 a.target.example', '192.0.2.1 a.w.example'])
+  t.match((await resolve(question('t.example', TYPES.ANY))).answers, [{}, { data: { type: 'TXT' } }])
+  t.same(
+    (await resolve(question('short.example'))).answers?.map(({ ttl }) => ttl),
+    [15, 20],
+  )
+  t.same(
+    (await resolve(question('long.short.example'))).answers?.map(({ ttl }) => ttl),
+    [20, 20],
+    'after "continue", of those that fit',
+  )
+  t.equal((await resolve(question('no.example'))).rcode, 'NOERROR')
+})
+
+t.test('snippets, imports, several zones and ports', async (t) => {
+  const files = new Map([
+    ['custom/b.override', 'log'],
+    ['custom/a.override', 'cache 10'],
+    ['custom/more.server', 'x.example:54 {\n errors\n}'],
+    ['forwarding', 'forward . 192.0.2.1 {\n policy sequential\n}'],
+  ])
+  const blocks = parseCorefile(
+    `# what all have
+    (common) {
+      errors
+      import forwarding
+    }
+    dns://a.example, b.example:1053,
+    10.0.0.0/15 {
+      import common
+      import /etc/coredns/custom/*.override
+      import custom/*.nothing
+    }
+    import /etc/coredns/custom/*.server`,
+    files,
+  )
+  t.same(blocks[0]?.addresses, [
+    { zone: 'a.example', port: 53 },
+    { zone: 'b.example', port: 1053 },
+    { zone: '0.10.in-addr.arpa', port: 53 },
+    { zone: '1.10.in-addr.arpa', port: 53 },
+  ])
+  t.same(
+    blocks[0]?.directives.map(({ name, args, block }) => [name, ...args, ...block.flat()]),
+    [['errors'], ['forward', '.', '192.0.2.1', 'policy', 'sequential'], ['cache', '10'], ['log']],
+  )
+  t.match(blocks[1], { addresses: [{ zone: 'x.example', port: 54 }], directives: [{ name: 'errors' }] })
+})
+
+t.test('a hosts file is read again when it has changed', async (t) => {
+  const path = join(t.testdir({ hosts: '192.0.2.7 one.example\n' }), 'hosts')
+  const { resolve, clock } = chain(`. {\n hosts ${path} {\n 192.0.2.9 always.example\n reload 2s\n no_reverse\n }\n}`, () => undefined)
+  const addressOf = async (name: string): Promise<unknown> => (await resolve(question(name))).answers?.map(({ data }) => data)
+  t.match(await addressOf('one.example'), [{ address: '192.0.2.7' }])
+  writeFileSync(path, '192.0.2.77 one.example two.example\n')
+  await clock.advance(1000)
+  t.match(await addressOf('one.example'), [{ address: '192.0.2.7' }])
+  await clock.advance(1500)
+  t.match(await addressOf('two.example'), [{ address: '192.0.2.77' }])
+  t.match(await addressOf('always.example'), [{ address: '192.0.2.9' }])
+  t.equal((await resolve(question('9.2.0.192.in-addr.arpa', TYPES.PTR))).rcode, 'NXDOMAIN')
+  rmSync(path)
+  await clock.advance(2500)
+  t.equal((await resolve(question('two.example'))).rcode, 'NXDOMAIN')
+  t.match(await addressOf('always.example'), [{ address: '192.0.2.9' }])
+})
+
 t.test('servers in turn, in order, over TCP only, by choice; so many questions at once', async (t) => {
   const three = (property: string) => chain(`. {\n forward . 192.0.2.1 192.0.2.2 192.0.2.3 {\n ${property}\n }\n}`, address('198.51.100.1'))
   const inTurn = three('policy round_robin')
@@ -294,8 +399,7 @@ t.test('servers in turn, in order, over TCP only, by choice; so many questions a
 
 t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {
   const [block] = parseCorefile(defaultCorefile('cluster.local'))
-  t.same(block?.zones, [''])
-  t.equal(block?.port, 53)
+  t.same(block?.addresses, [{ zone: '', port: 53 }])
   t.same(
     block?.directives.map(({ name }) => name),
     ['errors', 'health', 'ready', 'kubernetes', 'prometheus', 'forward', 'cache', 'loop', 'reload', 'loadbalance'],
@@ -312,7 +416,19 @@ t.test('Corefiles: the usual one, and wrong ones by line', async (t) => {
     ['. {\n rewrite name regex ( b\n}', /"\(" is no regular expression/],
     ['. {\n cache 30 {\n prefech 3\n }\n}', /line 2: cache: unknown property "prefech"/],
     ['. {\n kubernetes {\n pods sometimes\n }\n}', /pods is one of disabled, insecure, verified/],
-    ['. {\n forward . tls://9.9.9.9\n}', /UDP and TCP only/],
+    ['. {\n forward . https://9.9.9.9\n}', /UDP, TCP and TLS only/],
+    ['. {\n forward . tls://9.9.9.9 {\n tls /nowhere/ca\n }\n}', /\/nowhere\/ca cannot be read/],
+    ['. {\n rewrite edns0 local set 1 2\n}', /line 2: rewrite: rewrites of "edns0" are not known: name, type, ttl and rcode are/],
+    ['. {\n rewrite ttl a.example soon\n}', /line 2: rewrite: ttl wants seconds/],
+    ['. {\n rewrite type A\n}', /line 2: rewrite: wants two types/],
+    ['. {\n rewrite rcode a.example NXDOMAIN GONE\n}', /rcode wants two of NOERROR/],
+    ['. {\n rewrite name a b answer nonsense\n}', /"answer nonsense": "answer auto"/],
+    ['{\n}', /line 1: expected zones and "{"/],
+    ['. {\n import nothing\n}', /line 2: import: there is neither a snippet nor a file "nothing"/],
+    ['. {\n import a b\n}', /line 2: import wants one snippet or file/],
+    ['(a) {\n import b\n}\n(b) {\n import a\n}\n. {\n import a\n}', /is imported by what it imports/],
+    ['(a) {\n}\n(a) {\n}', /line 3: there are two snippets "a"/],
+    ['(a) {\n errors\n', /line 1: the snippet "a" is not closed/],
     ['. {\n template IN A {\n match (\n }\n}', /"\(" is no regular expression/],
   ] as const) {
     try {

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import type { Clock, Logger, Random } from '../lib/index.js'
 import type { ClusterView } from './cluster-records.js'
-import type { Directive, ServerBlock } from './corefile.js'
+import type { CorefileFiles, Directive, ServerBlock } from './corefile.js'
 import { makeRewrite, makers, serverDirectives } from './makers.js'
 import type { Exchange } from './plugins/forward.js'
 import type { DnsMetrics } from './plugins/metrics.js'
@@ -22,6 +22,10 @@ export interface ChainContext {
   /** Ends what the chain does by itself: probes of upstream servers. */
   readonly signal?: AbortSignal
   readonly transportPort?: number
+  /** Files beside the Corefile, for `import` and `hosts`. */
+  readonly files?: CorefileFiles
+  /** PEM of whom servers that are asked over TLS may be certified by. */
+  readonly authorities?: () => readonly string[]
   readonly exchangeUdp?: Exchange
   readonly exchangeTcp?: Exchange
 }

@@ -1,4 +1,5 @@
 // Corefile syntax (coredns.io/manual/toc/#configuration) to values. Pure.
+import { zonesOf } from './zones.js'
 
 export interface Directive {
   readonly name: string
@@ -9,11 +10,19 @@ export interface Directive {
 }
 
 export interface ServerBlock {
-  /** Folded, without the final dot; '' is the root. */
-  readonly zones: readonly string[]
-  readonly port: number
+  /** What it answers, and where. */
+  readonly addresses: readonly ZoneAddress[]
   readonly directives: readonly Directive[]
 }
+
+export interface ZoneAddress {
+  /** Folded, without the final dot; '' is the root. */
+  readonly zone: string
+  readonly port: number
+}
+
+/** Each once. */
+export const zonesIn = ({ addresses }: Pick<ServerBlock, 'addresses'>): readonly string[] => [...new Set(addresses.map(({ zone }) => zone))]
 
 /** The text is no Corefile; says where and what was expected. */
 export class CorefileError extends Error {
@@ -39,46 +48,113 @@ function lines(text: string): Line[] {
 }
 
 /** `dns://.:53`, `cluster.local:1053`, `10.0.0.0/8`, … */
-function parseAddress(word: string, line: number): { readonly zone: string; readonly port: number } {
-  const bare = word.replace(/^dns:\/\//, '').replace(/,$/, '')
-  const match = /^(.*?)(?::(\d+))?$/.exec(bare)
+function parseAddress(word: string, line: number): readonly ZoneAddress[] {
+  const match = /^(.*?)(?::(\d+))?$/.exec(word.replace(/^dns:\/\//, ''))
   const port = match?.[2] === undefined ? 53 : Number(match[2])
   if (!match || port < 1 || port > 65_535) throw new CorefileError(`line ${line}: "${word}" is no server address`)
-  return { zone: (match[1] ?? '').toLowerCase().replace(/\.$/, ''), port }
+  return zonesOf(match[1] ?? '').map((zone) => ({ zone, port }))
+}
+
+/** The lines of a block up to its `}`, without it; `at` is the first of them. */
+function blockAt(all: readonly Line[], at: number, what: string, opened: number): readonly Line[] {
+  let depth = 1
+  for (let end = at; end < all.length; end++) {
+    const { words } = all[end] as Line
+    if (words.at(-1) === '{') depth++
+    else if (words[0] === '}' && --depth === 0) return all.slice(at, end)
+  }
+  throw new CorefileError(`line ${opened}: ${what} is not closed with "}"`)
+}
+
+/** What may be imported: the other files of the Corefile's folder, by their path in it. */
+export type CorefileFiles = ReadonlyMap<string, string>
+
+const FOLDER = '/etc/coredns/'
+const DEEPEST_IMPORT = 20
+
+const fileName = (path: string): string => (path.startsWith(FOLDER) ? path.slice(FOLDER.length) : path.replace(/^\.\//, ''))
+
+/** The text of a file beside the Corefile, `/etc/coredns/NAME` or `NAME`. */
+export const fileOf = (path: string, files: CorefileFiles): string | undefined => files.get(fileName(path))
+
+/** Without snippets and imports: what they stand for in their place. */
+function expand(all: readonly Line[], snippets: Map<string, readonly Line[]>, files: CorefileFiles, depth = 0): readonly Line[] {
+  const out: Line[] = []
+  for (let at = 0; at < all.length; at++) {
+    const line = all[at] as Line
+    const [first = '', wanted, ...more] = line.words
+    const snippet = /^\((.+)\)$/.exec(first)?.[1]
+    if (snippet !== undefined && line.words.length === 2 && wanted === '{') {
+      if (snippets.has(snippet)) throw new CorefileError(`line ${line.number}: there are two snippets "${snippet}"`)
+      const inner = blockAt(all, at + 1, `the snippet "${snippet}"`, line.number)
+      snippets.set(snippet, inner)
+      at += inner.length + 1
+    } else if (first === 'import') {
+      if (wanted === undefined || more.length > 0) throw new CorefileError(`line ${line.number}: import wants one snippet or file`)
+      if (depth === DEEPEST_IMPORT) throw new CorefileError(`line ${line.number}: "${wanted}" is imported by what it imports`)
+      const found = imported(wanted, line.number, snippets, files)
+      for (const lines of found) out.push(...expand(lines, snippets, files, depth + 1))
+    } else out.push(line)
+  }
+  return out
+}
+
+function imported(wanted: string, line: number, snippets: ReadonlyMap<string, readonly Line[]>, files: CorefileFiles): (readonly Line[])[] {
+  const snippet = snippets.get(wanted)
+  if (snippet) return [snippet]
+  const pattern = new RegExp(
+    `^${fileName(wanted)
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replace(/\*/g, '[^/]*')
+      .replace(/\?/g, '[^/]')}$`,
+  )
+  const found = [...files].filter(([name]) => pattern.test(name)).sort(([a], [b]) => (a < b ? -1 : 1))
+  if (found.length === 0 && !/[*?]/.test(wanted))
+    throw new CorefileError(`line ${line}: import: there is neither a snippet nor a file "${wanted}"`)
+  return found.map(([, text]) => lines(text))
+}
+
+/** Zones may be apart by commas, on several lines. */
+function head(all: readonly Line[], from: number): { readonly words: readonly string[]; readonly next: number } {
+  const words: string[] = []
+  for (let at = from; at < all.length; at++) {
+    const line = all[at] as Line
+    words.push(...line.words.flatMap((word) => (word === '{' ? [word] : word.split(',').filter(Boolean))))
+    if (!line.words.at(-1)?.endsWith(',')) return { words, next: at + 1 }
+  }
+  return { words, next: all.length }
 }
 
 /** Reads a Corefile; throws CorefileError. */
-export function parseCorefile(text: string): ServerBlock[] {
-  const all = lines(text)
+export function parseCorefile(text: string, files: CorefileFiles = new Map()): ServerBlock[] {
+  const all = expand(lines(text), new Map(), files)
   const blocks: ServerBlock[] = []
   let at = 0
   while (at < all.length) {
-    const head = all[at] as Line
-    if (head.words.at(-1) !== '{') throw new CorefileError(`line ${head.number}: expected "{" after the zones of a server block`)
-    const addresses = head.words.slice(0, -1).map((word) => parseAddress(word, head.number))
-    at++
-    const directives: Directive[] = []
-    for (;;) {
-      const line = all[at++]
-      if (!line) throw new CorefileError(`line ${head.number}: the server block is not closed with "}"`)
-      if (line.words[0] === '}') break
-      const opens = line.words.at(-1) === '{'
-      const [name = '', ...args] = opens ? line.words.slice(0, -1) : line.words
-      const block: (readonly string[])[] = []
-      if (opens) {
-        for (;;) {
-          const inner = all[at++]
-          if (!inner) throw new CorefileError(`line ${line.number}: the block of "${name}" is not closed with "}"`)
-          if (inner.words[0] === '}') break
-          block.push(inner.words)
-        }
-      }
-      directives.push({ name, args, block, line: line.number })
-    }
-    blocks.push({ zones: addresses.map(({ zone }) => zone), port: addresses[0]?.port ?? 53, directives })
+    const { number } = all[at] as Line
+    const { words, next } = head(all, at)
+    if (words.at(-1) !== '{' || words.length < 2)
+      throw new CorefileError(`line ${number}: expected zones and "{" at the begin of a server block`)
+    const addresses = words.slice(0, -1).flatMap((word) => parseAddress(word, number))
+    const inner = blockAt(all, next, 'the server block', number)
+    at = next + inner.length + 1
+    blocks.push({ addresses, directives: directivesIn(inner) })
   }
   if (blocks.length === 0) throw new CorefileError('no server block')
   return blocks
+}
+
+function directivesIn(all: readonly Line[]): readonly Directive[] {
+  const directives: Directive[] = []
+  for (let at = 0; at < all.length; at++) {
+    const { words, number } = all[at] as Line
+    const opens = words.at(-1) === '{'
+    const [name = '', ...args] = opens ? words.slice(0, -1) : words
+    const inner = opens ? blockAt(all, at + 1, `the block of "${name}"`, number) : []
+    if (opens) at += inner.length + 1
+    directives.push({ name, args, block: inner.map((line) => line.words), line: number })
+  }
+  return directives
 }
 
 /** Seconds of `30`, `30s`, `5m`, `1h`, `500ms`. */

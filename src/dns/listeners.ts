@@ -2,7 +2,7 @@
 import type { Server } from 'node:http'
 import { asError } from '../lib/index.js'
 import { type BlockListeners, blockListeners, buildChain, type ChainContext } from './chain.js'
-import { parseCorefile } from './corefile.js'
+import { CorefileError, type CorefileFiles, parseCorefile } from './corefile.js'
 import { type Pages, servePages } from './http.js'
 import type { Listen } from './properties.js'
 import { type DnsServer, serveDns } from './server.js'
@@ -17,7 +17,7 @@ export interface DnsListenersOptions {
 
 export interface DnsListeners {
   /** Puts a Corefile in force; throws when it cannot be, and leaves everything as it was. */
-  use(corefile: string): Promise<void>
+  use(corefile: string, files?: CorefileFiles): Promise<void>
   /** Address and port of everything that is listened on. */
   readonly open: readonly string[]
   close(): Promise<void>
@@ -46,7 +46,7 @@ function byZone(chains: readonly { readonly zone: string; readonly resolve: Reso
   }
 }
 
-function setUp(corefile: string, context: ChainContext, { addresses, isReady }: DnsListenersOptions): Setup {
+function setUp(corefile: string, files: CorefileFiles, context: ChainContext, { addresses, isReady }: DnsListenersOptions): Setup {
   const end = new AbortController()
   const chains = new Map<string, { zone: string; resolve: Resolve }[]>()
   const pages = new Map<string, Map<string, () => { status: number; text: string }>>()
@@ -58,12 +58,16 @@ function setUp(corefile: string, context: ChainContext, { addresses, isReady }: 
     }
   }
   try {
-    for (const block of parseCorefile(corefile)) {
-      const resolve = buildChain(block, { ...context, signal: end.signal, transportPort: block.port })
+    for (const block of parseCorefile(corefile, files)) {
+      const resolve = buildChain(block, { ...context, files, signal: end.signal, transportPort: block.addresses[0]?.port ?? 53 })
       const { bind, health, ready, metrics }: BlockListeners = blockListeners(block)
       for (const address of bind.length > 0 ? bind : addresses) {
-        const name = socketName(address, block.port)
-        chains.set(name, [...(chains.get(name) ?? []), ...block.zones.map((zone) => ({ zone, resolve }))])
+        for (const { zone, port } of block.addresses) {
+          const name = socketName(address, port)
+          const others = chains.get(name) ?? []
+          if (others.some((other) => other.zone === zone)) throw new CorefileError(`"${zone || '.'}:${port}" is in two server blocks`)
+          chains.set(name, [...others, { zone, resolve }])
+        }
       }
       addPage(health, '/health', () => ({ status: 200, text: 'OK' }))
       addPage(ready, '/ready', () => (isReady() ? { status: 200, text: 'OK' } : { status: 503, text: 'kubernetes' }))
@@ -131,8 +135,8 @@ export function dnsListeners(context: ChainContext, options: DnsListenersOptions
   }
 
   return {
-    async use(corefile) {
-      const next = setUp(corefile, context, options)
+    async use(corefile, files = new Map()) {
+      const next = setUp(corefile, files, context, options)
       try {
         await open(next)
       } catch (error) {

@@ -1,21 +1,24 @@
 // From the directives of a Corefile to plugins: what can be written, and what it means.
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { rootCertificates } from 'node:tls'
 import { nameSuffix } from '../lib/index.js'
 import type { ChainContext } from './chain.js'
 import { clusterRecords } from './cluster-records.js'
-import { CorefileError, type Directive, duration, type ServerBlock } from './corefile.js'
+import { CorefileError, type Directive, duration, fileOf, type ServerBlock, zonesIn } from './corefile.js'
 import { cache } from './plugins/cache.js'
 import { forward, type Upstream } from './plugins/forward.js'
-import { hosts } from './plugins/hosts.js'
+import { type TlsIdentity, tlsExchange } from './plugins/forward-tls.js'
+import { hosts, hostsFile } from './plugins/hosts.js'
 import { shuffle } from './plugins/loadbalance.js'
 import { loop } from './plugins/loop.js'
 import { countQueries } from './plugins/metrics.js'
-import { type RewriteRule, rewrite } from './plugins/rewrite.js'
+import { type NameMatch, type RewriteRule, rewrite, type TurnBack } from './plugins/rewrite.js'
 import { errors, LOG_CLASSES, logQueries } from './plugins/small.js'
 import { type TemplateRecord, template } from './plugins/template.js'
-import { bad, Properties, zoneName } from './properties.js'
+import { bad, Properties } from './properties.js'
 import { type DnsPlugin, RCODES, type Rcode, type Resolve, TYPES, type TypeName } from './types.js'
+import { zoneName, zonesOf } from './zones.js'
 
 interface Made {
   readonly block: ServerBlock
@@ -42,11 +45,12 @@ function upstreams(directive: Directive, context: ChainContext): Upstream[] {
   if (targets.length === 0) throw bad(directive, 'wants a zone and at least one server: "forward . 1.1.1.1"')
   const found = targets.flatMap((target): Upstream[] => {
     if (target.startsWith('/')) return nameservers(target === '/etc/resolv.conf' ? (context.resolvConf ?? target) : target)
-    if (/^(tls|https|quic|grpc):\/\//.test(target)) throw bad(directive, `"${target}": servers are asked over UDP and TCP only`)
-    const match = /^(?:dns:\/\/)?(?:\[([^\]]+)\]|([^:]+|[0-9a-fA-F:]+))(?::(\d+))?$/.exec(target)
-    const address = match?.[1] ?? match?.[2] ?? ''
+    if (/^(https|quic|grpc):\/\//.test(target)) throw bad(directive, `"${target}": servers are asked over UDP, TCP and TLS only`)
+    const match = /^(?:(dns|tls):\/\/)?(?:\[([^\]]+)\]|([^:]+|[0-9a-fA-F:]+))(?::(\d+))?$/.exec(target)
+    const address = match?.[2] ?? match?.[3] ?? ''
     if (!isIP(address)) throw bad(directive, `"${target}" is no address of a server`)
-    return [{ address, port: Number(match?.[3] ?? 53) }]
+    const tls = match?.[1] === 'tls'
+    return [{ address, port: Number(match?.[4] ?? (tls ? 853 : 53)), ...(tls ? { tls } : {}) }]
   })
   return found.filter(({ address }) => !context.ownAddresses?.includes(address))
 }
@@ -54,9 +58,11 @@ function upstreams(directive: Directive, context: ChainContext): Upstream[] {
 const makeForward: Maker = (directive, { context }) => {
   const { clock, random, log, metrics, signal, exchangeUdp, exchangeTcp } = context
   const properties = new Properties(directive)
+  const servers = upstreams(directive, context)
   const plugin = forward({
     zone: zoneName(directive.args[0] ?? '.'),
-    upstreams: upstreams(directive, context),
+    upstreams: servers,
+    ...(servers.some(({ tls }) => tls) ? { exchangeTls: tlsExchange(tlsIdentity(properties, directive, context), signal) } : {}),
     except: properties.all('except').flat(),
     policy: properties.choice('policy', ['random', 'round_robin', 'sequential'], 'random'),
     forceTcp: properties.has('force_tcp'),
@@ -71,10 +77,26 @@ const makeForward: Maker = (directive, { context }) => {
     ...(exchangeUdp ? { exchangeUdp } : {}),
     ...(exchangeTcp ? { exchangeTcp } : {}),
   })
-  // Sockets are fresh for each question, so that ids and ports cannot be guessed: there is nothing to keep or to expire.
-  properties.accept('expire', 'prefer_udp')
+  // UDP sockets are fresh for each question, so that ids and ports cannot be guessed: there is nothing to keep or to expire.
+  properties.accept('expire', 'prefer_udp', 'tls', 'tls_servername')
   properties.done()
   return plugin
+}
+
+/** `tls [CERT KEY [CA]]` or `tls CA`, and the name that the server's certificate must have. */
+function tlsIdentity(properties: Properties, directive: Directive, { authorities }: ChainContext): TlsIdentity {
+  const paths = properties.words('tls') ?? []
+  const [cert, key, ca] = paths.length === 1 ? [undefined, undefined, paths[0]] : paths
+  const [serverName] = properties.words('tls_servername') ?? []
+  const read = (path: string | undefined): string | undefined => {
+    try {
+      return path === undefined ? undefined : readFileSync(path, 'utf8')
+    } catch (error) {
+      throw new CorefileError(`line ${directive.line}: forward: ${path} cannot be read`, { cause: error })
+    }
+  }
+  const trusted = read(ca)
+  return { cert: read(cert), key: read(key), ca: () => trusted ?? authorities?.() ?? rootCertificates, serverName }
 }
 
 const makeCache: Maker = (directive, { context: { clock, metrics } }) => {
@@ -96,12 +118,12 @@ const makeCache: Maker = (directive, { context: { clock, metrics } }) => {
   if (!/^\d+$/.test(times ?? '') || !/^\d+%$/.test(percent)) throw bad(directive, 'prefetch AMOUNT [DURATION] [PERCENTAGE%]')
   const disabled = properties.all('disable').map(([kind = '', ...names]) => {
     if (kind !== 'success' && kind !== 'denial') throw bad(directive, `disable wants success or denial, not "${kind}"`)
-    return { kind, zones: names.length > 0 ? names.map(zoneName) : [''] } as const
+    return { kind, zones: names.length > 0 ? names.flatMap(zonesOf) : [''] } as const
   })
   const plugin = cache({
     clock,
     metrics,
-    zones: zones.map((zone) => zoneName(zone ?? '')),
+    zones: zones.flatMap((zone) => zonesOf(zone ?? '')),
     success: sized('success', 3600),
     denial: sized('denial', 1800),
     servfailTtl: properties.seconds('servfail', 0),
@@ -116,7 +138,7 @@ const makeCache: Maker = (directive, { context: { clock, metrics } }) => {
 
 const makeKubernetes: Maker = (directive, { block, context, lookup }) => {
   const properties = new Properties(directive)
-  const zones = directive.args.length > 0 ? directive.args : block.zones
+  const zones = directive.args.length > 0 ? directive.args.flatMap(zonesOf) : zonesIn(block)
   const namespaces = properties.words('namespaces')
   const plugin = clusterRecords({
     view: context.view,
@@ -137,56 +159,93 @@ const makeKubernetes: Maker = (directive, { block, context, lookup }) => {
   return plugin
 }
 
-const makeHosts: Maker = (directive) => {
+const makeHosts: Maker = (directive, { context: { clock, files, log } }) => {
   const inline = directive.block.filter(([word = '']) => isIP(word) !== 0).map((words) => words.join(' '))
   const properties = new Properties({ ...directive, block: directive.block.filter(([word = '']) => isIP(word) === 0) })
   const [first, ...others] = directive.args
   const file = first?.startsWith('/') ? first : undefined
   const path = file ?? (inline.length === 0 ? '/etc/hosts' : undefined)
-  let text = ''
-  try {
-    if (path) text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CorefileError(`line ${directive.line}: hosts: ${path} cannot be read`, { cause: error })
-  }
+  const beside = path === undefined ? undefined : fileOf(path, files ?? new Map())
+  const inFile = path === undefined || beside !== undefined ? undefined : hostsFile(path, log)
   const plugin = hosts({
-    lines: [...text.split('\n'), ...inline],
-    zones: (file ? others : directive.args).map(zoneName),
+    lines: () => [inFile?.() ?? beside?.split('\n') ?? [], inline],
+    clock,
+    reloadMs: properties.seconds('reload', 5) * 1000,
+    zones: (file ? others : directive.args).flatMap(zonesOf),
     ttl: properties.number('ttl', 3600),
     reverse: !properties.has('no_reverse'),
     fallthrough: properties.fallthrough(),
   })
-  properties.accept('reload')
   properties.done()
   return plugin
 }
 
-export function makeRewrite(directives: readonly Directive[]): DnsPlugin {
-  const rules = directives.flatMap((directive): RewriteRule[] => {
-    // In a block of their own, `answer` lines say how answers are turned back.
-    const first = directive.args[0] === 'stop' || directive.args[0] === 'continue' ? directive.args.slice(1) : directive.args
-    const lines = [first, ...directive.block].filter((words) => words.length > 0)
-    const words = lines[0] ?? []
-    if (words[0] !== 'name')
-      throw bad(directive, `rewrites of "${words[0] ?? ''}" are not known; "rewrite name [exact|prefix|suffix|substring|regex] FROM TO" is`)
-    const kinds = ['exact', 'prefix', 'suffix', 'substring', 'regex'] as const
-    const match = kinds.find((each) => each === words[1])
-    const [from, to, ...answer] = words.slice(match ? 2 : 1)
-    if (from === undefined || to === undefined) throw bad(directive, 'wants two names')
-    const back = [answer, ...lines.slice(1)].find(([first, kind]) => first === 'answer' && kind === 'name')
-    for (const pattern of [...(match === 'regex' ? [from] : []), ...(back?.[2] ? [back[2]] : [])]) {
-      try {
-        new RegExp(pattern)
-      } catch (error) {
-        throw new CorefileError(`line ${directive.line}: rewrite: "${pattern}" is no regular expression`, { cause: error })
-      }
-    }
-    const fold = match === 'regex' ? from : from.toLowerCase().replace(/(?<=.)\.$/, '')
-    const answers = back?.[2] !== undefined && back[3] !== undefined ? { answer: { from: back[2], to: back[3] } } : {}
-    return [{ match: match ?? 'exact', from: fold, to, ...answers }]
-  })
-  return rewrite(rules)
+const MATCHES = ['exact', 'prefix', 'suffix', 'substring', 'regex'] as const
+
+function regularExpression(pattern: string, directive: Directive): RegExp {
+  try {
+    return new RegExp(pattern.replace(/\(\?P</g, '(?<'))
+  } catch (error) {
+    throw new CorefileError(`line ${directive.line}: ${directive.name}: "${pattern}" is no regular expression`, { cause: error })
+  }
 }
+
+/** `[exact|prefix|suffix|substring|regex] NAME`, and what follows. */
+function nameMatch(words: readonly string[], directive: Directive): { readonly name: NameMatch; readonly rest: readonly string[] } {
+  const match = MATCHES.find((each) => each === words[0])
+  const [from, ...rest] = words.slice(match ? 1 : 0)
+  if (from === undefined) throw bad(directive, 'wants a name')
+  if (match === 'regex') regularExpression(from, directive)
+  return { name: { match: match ?? 'exact', from: match === 'regex' ? from : from.toLowerCase().replace(/(?<=.)\.$/, '') }, rest }
+}
+
+function rewriteRule(directive: Directive): RewriteRule {
+  const [first, ...others] = directive.args
+  const goOn = first === 'continue'
+  // In a block of their own, `answer` lines say how answers are turned back.
+  const lines = [goOn || first === 'stop' ? others : directive.args, ...directive.block].filter((words) => words.length > 0)
+  const [field, ...words] = lines[0] ?? []
+  if (field === 'type') {
+    const [from, to] = words.map((word) => TYPES[word.toUpperCase() as TypeName])
+    if (from === undefined || to === undefined || words.length !== 2) throw bad(directive, 'wants two types: "rewrite type ANY A"')
+    return { field, from, to, goOn }
+  }
+  if (field === 'ttl') {
+    const { name, rest } = nameMatch(words, directive)
+    const [, low, dash, high] = /^(\d+)?(-)?(\d+)?$/.exec(rest[0] ?? '') ?? []
+    if ((low === undefined && high === undefined) || rest.length !== 1)
+      throw bad(directive, 'ttl wants seconds: "30", "30-60", "-60" or "30-"')
+    const atMost = dash === undefined ? Number(low) : Number(high ?? Number.POSITIVE_INFINITY)
+    return { field, ...name, atLeast: Number(low ?? 0), atMost, goOn }
+  }
+  if (field === 'rcode') {
+    const { name, rest } = nameMatch(words, directive)
+    const [fromCode, toCode] = rest.map((word) => word.toUpperCase())
+    if (!fromCode || !toCode || !(fromCode in RCODES) || !(toCode in RCODES))
+      throw bad(directive, `rcode wants two of ${Object.keys(RCODES).join(', ')}`)
+    return { field, ...name, fromCode: fromCode as Rcode, toCode: toCode as Rcode, goOn }
+  }
+  if (field !== 'name') throw bad(directive, `rewrites of "${field ?? ''}" are not known: name, type, ttl and rcode are`)
+  const { name, rest } = nameMatch(words, directive)
+  const [to, ...answer] = rest
+  if (to === undefined) throw bad(directive, 'wants two names')
+  let auto = false
+  const answers = [answer, ...lines.slice(1)].flatMap((line): TurnBack[] => {
+    const [word, of, from, becomes] = line
+    if (word === undefined) return []
+    if (word === 'answer' && of === 'auto') {
+      auto = true
+      return []
+    }
+    if (word !== 'answer' || (of !== 'name' && of !== 'value') || from === undefined || becomes === undefined)
+      throw bad(directive, `"${line.join(' ')}": "answer auto", "answer name FROM TO" and "answer value FROM TO" are known`)
+    regularExpression(from, directive)
+    return [{ of, from, to: becomes }]
+  })
+  return { field, ...name, to, answers, auto, goOn }
+}
+
+export const makeRewrite = (directives: readonly Directive[]): DnsPlugin => rewrite(directives.map(rewriteRule))
 
 const makeTemplate: Maker = (directive, { block }) => {
   const [zoneClass = '', type = '', ...zones] = directive.args
@@ -202,18 +261,12 @@ const makeTemplate: Maker = (directive, { block }) => {
         throw bad(directive, String(error))
       }
     })
-  const patterns = properties.all('match').map(([pattern = '']) => {
-    try {
-      return new RegExp(pattern.replace(/\(\?P</g, '(?<'))
-    } catch (error) {
-      throw new CorefileError(`line ${directive.line}: template: "${pattern}" is no regular expression`, { cause: error })
-    }
-  })
+  const patterns = properties.all('match').map(([pattern = '']) => regularExpression(pattern, directive))
   const rcode = (properties.words('rcode')?.[0] ?? 'NOERROR').toUpperCase()
   if (!(rcode in RCODES)) throw bad(directive, `unknown rcode "${rcode}"`)
   const plugin = template({
     ...(number === undefined ? {} : { type: number }),
-    zones: (zones.length > 0 ? zones : block.zones).map(zoneName),
+    zones: zones.length > 0 ? zones.flatMap(zonesOf) : zonesIn(block),
     patterns,
     answer: records('answer'),
     additional: records('additional'),
@@ -239,7 +292,7 @@ const makeLog: Maker = (directive, { context: { log, clock } }) => {
   const classes = properties.all('class').flat()
   for (const each of classes) if (!LOG_CLASSES.some((known) => known === each)) throw bad(directive, `unknown class "${each}"`)
   properties.done()
-  const zones = directive.args.filter((word) => !word.includes('{')).map(zoneName)
+  const zones = directive.args.filter((word) => !word.includes('{')).flatMap(zonesOf)
   return logQueries(log, clock, zones.length > 0 ? zones : [''], classes.length > 0 ? classes : ['all'])
 }
 
@@ -254,7 +307,7 @@ const plain =
 
 /** CoreDNS's order (plugin.cfg). */
 export const makers: readonly (readonly [string, Maker])[] = [
-  ['prometheus', plain(({ block, context: { metrics, clock } }) => countQueries(metrics, clock, block.zones))],
+  ['prometheus', plain(({ block, context: { metrics, clock } }) => countQueries(metrics, clock, zonesIn(block)))],
   ['errors', plain(({ context: { log } }) => errors(log), 'consolidate', 'stacktrace')],
   ['log', makeLog],
   ['loadbalance', plain(({ context: { random } }) => shuffle(random))],

@@ -1,11 +1,9 @@
 // The properties of a directive of the Corefile, read one by one; what nobody asked for is a mistake of the writer.
 import { CorefileError, type Directive, duration } from './corefile.js'
+import { zonesOf } from './zones.js'
 
 export const bad = (directive: Directive, what: string): CorefileError =>
   new CorefileError(`line ${directive.line}: ${directive.name}: ${what}`)
-
-/** Folded, without the final dot. */
-export const zoneName = (word: string): string => word.toLowerCase().replace(/\.$/, '')
 
 export class Properties {
   private readonly directive: Directive
@@ -56,7 +54,7 @@ export class Properties {
   /** `fallthrough` with the zones it is for: none when absent, everything when it stands alone. */
   fallthrough(): readonly string[] {
     const zones = this.words('fallthrough')
-    return zones === undefined ? [] : zones.length === 0 ? [''] : zones.map(zoneName)
+    return zones === undefined ? [] : zones.length === 0 ? [''] : zones.flatMap(zonesOf)
   }
 
   done(): void {

@@ -34,10 +34,14 @@ export interface ClusterDnsOptions {
   readonly addresses: readonly string[]
   readonly nodeName?: string
   readonly resolvConf?: string
+  /** PEM of whom servers that are asked over TLS may be certified by; default: whom Node trusts. */
+  readonly authorities?: () => readonly string[]
 }
 
-/** The ConfigMap with the Corefile, under the name it has in every cluster. */
+/** The ConfigMap with the Corefile, under the name it has in every cluster. Its other keys are files beside the Corefile. */
 export const COREFILE_CONFIGMAP = { namespace: 'kube-system', name: 'coredns' } as const
+/** What people add to it without changing it, as with k3s and others: its keys are files in the folder `custom`. */
+export const CUSTOM_CONFIGMAP = 'coredns-custom'
 
 export function clusterView(options: Pick<ClusterDnsOptions, 'services' | 'slices' | 'namespaces'>): ClusterView {
   const { services, slices, namespaces } = options
@@ -66,30 +70,41 @@ export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSig
       metrics: newMetrics(),
       ownAddresses: addresses,
       ...(options.resolvConf ? { resolvConf: options.resolvConf } : {}),
+      ...(options.authorities ? { authorities: options.authorities } : {}),
     },
     { addresses, isReady: () => services.hasSynced && slices.hasSynced && namespaces.hasSynced },
   )
+  const inFolder = (map: ConfigMap | undefined, folder = ''): [string, string][] =>
+    Object.entries(map?.data ?? {}).map(([name, text]) => [`${folder}${name}`, text])
   /** One after the other: the newest is in force in the end. */
   let turn: Promise<void> = synced.then(() => listeners.use(standard))
-  const use = (map: ConfigMap | undefined): void => {
+  const { namespace } = COREFILE_CONFIGMAP
+  const names = [COREFILE_CONFIGMAP.name, CUSTOM_CONFIGMAP] as const
+  const [main, custom] = names.map((name) =>
+    informer(client, ConfigMap, { namespace, fieldSelector: `metadata.name=${name}`, clock, log }),
+  ) as [Informer<ConfigMap>, Informer<ConfigMap>]
+  const use = (): void => {
+    const [map, more] = [main.get(`${namespace}/${names[0]}`), custom.get(`${namespace}/${names[1]}`)]
     const corefile = map?.data?.Corefile ?? standard
+    const files = new Map([...inFolder(map), ...inFolder(more, 'custom/')])
     turn = turn
-      .then(() => listeners.use(corefile))
+      .then(() => listeners.use(corefile, files))
       .then(
         () => log.info('Corefile in force'),
         (error: unknown) => {
           log.error('Corefile refused; the last good one stays in force', { reason: explain(error), err: asError(error) })
-          if (map) events.record(map, 'Warning', 'CorefileRefused', `the last good Corefile stays in force on this node: ${explain(error)}`)
+          const about = map ?? more
+          if (about)
+            events.record(about, 'Warning', 'CorefileRefused', `the last good Corefile stays in force on this node: ${explain(error)}`)
         },
       )
   }
-  const fieldSelector = `metadata.name=${COREFILE_CONFIGMAP.name}`
-  const configs = informer(client, ConfigMap, { namespace: COREFILE_CONFIGMAP.namespace, fieldSelector, clock, log })
-  configs.subscribe({
-    added: use,
-    updated: (map, before) => map.data?.Corefile !== before.data?.Corefile && use(map),
-    deleted: () => use(undefined),
-  })
+  for (const configs of [main, custom])
+    configs.subscribe({
+      added: use,
+      updated: (map, before) => JSON.stringify(map.data) !== JSON.stringify(before.data) && use(),
+      deleted: use,
+    })
   // What cannot be listened on at the start is a failure of the machine, and the caller's to know.
   try {
     await turn
@@ -98,7 +113,8 @@ export async function runClusterDns(options: ClusterDnsOptions, signal: AbortSig
     await listeners.close()
     throw error
   }
-  void configs.run(signal)
+  void main.run(signal)
+  void custom.run(signal)
   signal.addEventListener('abort', () => void listeners.close(), { once: true })
   return listeners
 }

@@ -43,7 +43,8 @@ const SYSTEM_AUTHORITIES = [
 ]
 
 /** PEM of whom the machine trusts, as `update-ca-certificates` and its like left it; where there is nothing, whom Node trusts. */
-function trusted({ SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: extra }: TransportOptions['env']): readonly string[] {
+export function machineAuthorities(env: TransportOptions['env']): readonly string[] {
+  const { SSL_CERT_FILE: file, NODE_EXTRA_CA_CERTS: extra } = env
   const places = file ? [file] : SYSTEM_AUTHORITIES
   const system = places.map(readIfThere).find((pem) => pem !== undefined)
   const more = extra ? readIfThere(extra) : undefined
@@ -63,7 +64,7 @@ export function undiciTransport({ env, timeoutMs }: TransportOptions): Transport
     const secure = {
       // Made once: a hundred authorities take milliseconds to read.
       secureContext: createSecureContext({
-        ca: [...trusted(env), ...ca],
+        ca: [...machineAuthorities(env), ...ca],
         ...(cert !== undefined && key !== undefined ? { cert, key } : {}),
       }),
       ...(skipVerify ? { rejectUnauthorized: false } : {}),

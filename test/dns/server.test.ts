@@ -1,4 +1,4 @@
-// Real sockets on loopback: dig and the resolvers of glibc and musl against our server, with unbound-free upstreams of our own.
+// Real sockets on loopback: dig and the resolvers of glibc and musl against our server, with upstreams of our own.
 import { execFile } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -311,7 +311,7 @@ kill $pid`
 
 t.test('an upstream that cannot be reached, or not in time, is an error and no more', async (t) => {
   const unreachable = { address: '255.255.255.255', port: 53 }
-  await t.rejects(exchangeUdp(unreachable, Buffer.alloc(12), systemClock, 1000), { code: 'EACCES' })
+  await t.rejects(exchangeUdp(unreachable, Buffer.alloc(12), systemClock, 1000), { code: /^(EACCES|ENETUNREACH)$/ })
   await t.rejects(exchangeUdp({ address: '127.0.0.1', port: 9 }, Buffer.alloc(12), systemClock, 0))
   await t.rejects(exchangeTcp(unreachable, Buffer.alloc(12), systemClock, 1000))
 })

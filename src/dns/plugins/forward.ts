@@ -9,6 +9,8 @@ import type { DnsMetrics } from './metrics.js'
 export interface Upstream {
   readonly address: string
   readonly port: number
+  /** Asked over TLS (RFC 7858). */
+  readonly tls?: boolean
 }
 
 /** Sends one message and resolves with the answer's bytes; rejects after `timeoutMs`. */
@@ -39,6 +41,8 @@ export interface ForwardOptions {
   readonly maxConcurrent?: number
   readonly exchangeUdp?: Exchange
   readonly exchangeTcp?: Exchange
+  /** For upstreams with `tls`. */
+  readonly exchangeTls?: Exchange
 }
 
 /** From a fresh port each time: an answer can be forged only by guessing port and id. */
@@ -140,8 +144,10 @@ export function forward(options: ForwardOptions): DnsPlugin {
     const outgoing = { ...query, id: randomInt(random, 65_536) }
     const bytes = encodeQuery(outgoing)
     const overTcp = options.forceTcp || query.transport === 'tcp'
-    let message = decodeMessage(await (overTcp ? tcp : udp)(upstream, bytes, clock, forMs))
-    if (message.truncated && !overTcp) message = decodeMessage(await tcp(upstream, bytes, clock, forMs))
+    const exchange = upstream.tls ? options.exchangeTls : overTcp ? tcp : udp
+    if (!exchange) throw new Error(`${upstream.address} is asked over TLS only`)
+    let message = decodeMessage(await exchange(upstream, bytes, clock, forMs))
+    if (message.truncated && exchange === udp) message = decodeMessage(await tcp(upstream, bytes, clock, forMs))
     if (!answers(message, outgoing)) throw new Error(`${upstream.address} answered another question`)
     return message
   }

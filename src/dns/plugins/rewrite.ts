@@ -1,38 +1,111 @@
-// Asks under another name, and answers under the name that was asked.
-import { type DnsPlugin, type DnsRecord, foldName } from '../types.js'
+// Asks under another name or type, and answers as if nothing had been changed; changes times and codes of answers.
+import { type DnsPlugin, type DnsRecord, foldName, type Query, RCODES, type Rcode, type Reply } from '../types.js'
 
-export interface RewriteRule {
+/** Which names are meant; for `regex`, `{1}` in what they become stands for the first group. */
+export interface NameMatch {
   readonly match: 'exact' | 'prefix' | 'suffix' | 'substring' | 'regex'
   readonly from: string
-  /** For `regex`: `{1}` stands for the first group. */
-  readonly to: string
-  /** How names in the answer are turned back: a regular expression and what it becomes. The asked name comes back without it. */
-  readonly answer?: { readonly from: string; readonly to: string }
 }
 
-/** Asks under another name, and answers under the name that was asked. The first rule that fits counts. */
-export function rewrite(rules: readonly RewriteRule[]): DnsPlugin {
-  const groups = (to: string, found: RegExpExecArray): string => to.replace(/\{(\d+)\}/g, (_, group: string) => found[Number(group)] ?? '')
-  const apply = (name: string, { match, from, to }: RewriteRule): string | undefined => {
-    if (match === 'exact') return name === from ? to : undefined
-    if (match === 'prefix') return name.startsWith(from) ? to + name.slice(from.length) : undefined
-    if (match === 'suffix') return name.endsWith(from) ? name.slice(0, -from.length) + to : undefined
-    if (match === 'substring') return name.includes(from) ? name.replace(from, to) : undefined
-    const found = new RegExp(from).exec(name)
-    return found ? groups(to, found) : undefined
-  }
-  return async (query, next) => {
-    for (const rule of rules) {
-      const target = apply(foldName(query.question.name), rule)?.replace(/\.$/, '')
-      if (target === undefined) continue
-      const reply = await next({ ...query, question: { ...query.question, name: target } })
-      const back = (record: DnsRecord): DnsRecord => {
-        if (foldName(record.name) === foldName(target)) return { ...record, name: query.question.name }
-        const found = rule.answer && new RegExp(rule.answer.from).exec(record.name)
-        return found && rule.answer ? { ...record, name: groups(rule.answer.to, found).replace(/\.$/, '') } : record
-      }
-      return reply.answers ? { ...reply, answers: reply.answers.map(back) } : reply
+/** Names or values in answers turned back: a regular expression and what it becomes. */
+export interface TurnBack {
+  readonly of: 'name' | 'value'
+  readonly from: string
+  readonly to: string
+}
+
+export type RewriteRule = { readonly goOn: boolean } & (
+  | ({
+      readonly field: 'name'
+      readonly to: string
+      readonly answers: readonly TurnBack[]
+      /** Every name in the answer below what was asked is turned back. */
+      readonly auto: boolean
+    } & NameMatch)
+  | { readonly field: 'type'; readonly from: number; readonly to: number }
+  | ({ readonly field: 'ttl'; readonly atLeast: number; readonly atMost: number } & NameMatch)
+  | ({ readonly field: 'rcode'; readonly fromCode: Rcode; readonly toCode: Rcode } & NameMatch)
+)
+
+const groups = (to: string, found: RegExpExecArray): string => to.replace(/\{(\d+)\}/g, (_, group: string) => found[Number(group)] ?? '')
+
+/** What a name becomes; undefined when it is not meant. */
+function become(name: string, { match, from }: NameMatch, to: string): string | undefined {
+  if (match === 'exact') return name === from ? to : undefined
+  if (match === 'prefix') return name.startsWith(from) ? to + name.slice(from.length) : undefined
+  if (match === 'suffix') return name.endsWith(from) ? name.slice(0, -from.length) + to : undefined
+  if (match === 'substring') return name.includes(from) ? name.replace(from, to) : undefined
+  const found = new RegExp(from).exec(name)
+  return found ? groups(to, found) : undefined
+}
+
+const targetOf = ({ data }: DnsRecord): string | undefined => ('target' in data ? data.target : undefined)
+
+const withTarget = (record: DnsRecord, target: string): DnsRecord =>
+  'target' in record.data ? { ...record, data: { ...record.data, target } } : record
+
+const mapRecords = (reply: Reply, change: (record: DnsRecord) => DnsRecord): Reply => ({
+  ...reply,
+  ...(reply.answers ? { answers: reply.answers.map(change) } : {}),
+  ...(reply.additional ? { additional: reply.additional.map(change) } : {}),
+})
+
+interface Rewritten {
+  readonly query: Query
+  readonly back: (reply: Reply) => Reply
+}
+
+function rewriteName(query: Query, rule: Extract<RewriteRule, { field: 'name' }>): Rewritten | undefined {
+  const asked = query.question.name
+  const target = become(foldName(asked), rule, rule.to)?.replace(/\.$/, '')
+  if (target === undefined) return undefined
+  const folded = foldName(target)
+  const turn = (of: TurnBack['of'], name: string): string => {
+    if (of === 'name' && foldName(name) === folded) return asked
+    for (const { from, to } of rule.answers.filter((each) => each.of === of)) {
+      const found = new RegExp(from).exec(name)
+      if (found) return groups(to, found).replace(/\.$/, '')
     }
-    return next(query)
+    if (!rule.auto) return name
+    if (foldName(name) === folded) return asked
+    // With `suffix`, whatever is below the new suffix is below the old one.
+    return rule.match === 'suffix' && foldName(name).endsWith(foldName(rule.to)) ? name.slice(0, -rule.to.length) + rule.from : name
+  }
+  const back = (record: DnsRecord): DnsRecord => {
+    const named = { ...record, name: turn('name', record.name) }
+    const value = targetOf(named)
+    return value === undefined ? named : withTarget(named, turn('value', value))
+  }
+  return { query: { ...query, question: { ...query.question, name: target } }, back: (reply) => mapRecords(reply, back) }
+}
+
+function apply(query: Query, rule: RewriteRule): Rewritten | undefined {
+  if (rule.field === 'name') return rewriteName(query, rule)
+  if (rule.field === 'type') {
+    if (query.question.type !== rule.from) return undefined
+    return { query: { ...query, question: { ...query.question, type: rule.to } }, back: (reply) => reply }
+  }
+  if (become(foldName(query.question.name), rule, '') === undefined) return undefined
+  if (rule.field === 'ttl') {
+    const { atLeast, atMost } = rule
+    return { query, back: (reply) => mapRecords(reply, (record) => ({ ...record, ttl: Math.min(atMost, Math.max(atLeast, record.ttl)) })) }
+  }
+  return { query, back: (reply) => (RCODES[reply.rcode] === RCODES[rule.fromCode] ? { ...reply, rcode: rule.toCode } : reply) }
+}
+
+/** The first rule that fits counts, and those after it that say `continue` before. */
+export function rewrite(rules: readonly RewriteRule[]): DnsPlugin {
+  return async (query, next) => {
+    let current = query
+    const backs: Rewritten['back'][] = []
+    for (const rule of rules) {
+      const done = apply(current, rule)
+      if (!done) continue
+      current = done.query
+      backs.unshift(done.back)
+      if (!rule.goOn) break
+    }
+    if (backs.length === 0) return next(query)
+    return backs.reduce((reply, back) => back(reply), await next(current))
   }
 }
