@@ -16,6 +16,8 @@ export interface Lab {
   readonly folder: string
   /** A new network namespace; the path. */
   namespace(name: string): string
+  /** Of a namespace that is there. */
+  path(name: string): string
   /** Runs a program in a namespace; its output. */
   run(
     namespace: string,
@@ -42,6 +44,7 @@ export function lab(t: Pick<Test, 'teardown'>): Lab {
   const prefix = `knarr-test-${process.pid}-${++labs}`
   const folder = mkdtempSync(join(tmpdir(), `${prefix}-`))
   const namespaces: string[] = []
+  const pathOf = (name: string): string => `/run/netns/${prefix}-${name}`
   const children: ChildProcess[] = []
   const ends: (() => void | Promise<void>)[] = []
   // The clock's timers alone do not keep a test alive.
@@ -55,11 +58,11 @@ export function lab(t: Pick<Test, 'teardown'>): Lab {
   })
   return {
     folder,
+    path: pathOf,
     namespace(name) {
-      const path = `/run/netns/${prefix}-${name}`
-      createNetworkNamespace(path)
-      namespaces.push(path)
-      return path
+      createNetworkNamespace(pathOf(name))
+      namespaces.push(pathOf(name))
+      return pathOf(name)
     },
     run: (namespace, command, ...args) =>
       inNetworkNamespace(namespace, () => spawnSync(command as string, args, { encoding: 'utf8', timeout: 60_000 })),

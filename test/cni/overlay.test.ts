@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { type OverlayNode, overlay } from '../../src/cni/index.js'
-import { inNetworkNamespace, withNetwork } from '../../src/sys/index.js'
+import { tunnelMac } from '../../src/cni/overlay/plan.js'
+import { inNetworkNamespace, type Network, withNetwork } from '../../src/sys/index.js'
 import { type Lab, lab, options, pings, root, silent } from './network.js'
 
 // A machine with other work is slow; nothing here measures time.
@@ -142,6 +143,104 @@ for (const outer of [4, 6] as const)
     )
     t.notOk(withNetwork(a.path, (network) => network.routes().some(({ to }) => to === '10.244.2.0/24')))
   })
+
+/** What the tunnel of a machine knows, and nothing that it would ask or tell by multicast. */
+function tunnelOf(net: Lab, { path }: Machine): object {
+  const [shown] = JSON.parse(net.run(path, 'ip', '-j', '-d', 'link', 'show', 'knarr-vxlan').stdout) as [
+    { mtu: number; linkinfo: { info_data: { group?: string; learning: boolean } } },
+  ]
+  return withNetwork(path, (network) => {
+    const { index } = network.link('knarr-vxlan')
+    const permanent = network.neighbours(index).filter(({ state }) => state === 'permanent')
+    return {
+      mtu: shown.mtu,
+      group: shown.linkinfo.info_data.group,
+      learning: shown.linkinfo.info_data.learning,
+      neighbours: permanent.map(({ address, mac }) => `${address} ${mac}`).sort(),
+      forwarding: network
+        .forwarding(index)
+        .map(({ mac, destination }) => `${mac} ${destination}`)
+        .sort(),
+    }
+  })
+}
+
+t.test('a machine that moves behind the router, and back', options, async (t) => {
+  const net = lab(t)
+  const [a, b, c] = topology(net, 4)
+  let nodes = [a.node, b.node, c.node]
+  const [onA, onC] = [overlayOn(a), overlayOn(c)]
+  let onB = overlayOn(b)
+  const update = (): void => {
+    for (const one of [onA, onB, onC]) one.update(nodes)
+  }
+  const told = (...machines: readonly Machine[]): object => ({
+    mtu: 1450,
+    group: undefined,
+    learning: false,
+    neighbours: machines
+      .flatMap(({ node: { name } }) => [`10.244.${name[1]}.0 ${tunnelMac(name)}`, `fd44:${name[1]}:: ${tunnelMac(name)}`])
+      .sort(),
+    forwarding: machines.map(({ node }) => `${tunnelMac(node.name)} ${node.address}`).sort(),
+  })
+  const reaches = (from: Machine, { node }: Machine): boolean =>
+    [`10.244.${node.name[1]}.2`, `fd44:${node.name[1]}::2`].every((address) => pings(net, from.pod, address))
+  const routeTo = (number: number): string | undefined =>
+    withNetwork(a.path, (network) => {
+      const route = network.routes().find(({ to }) => to === `10.244.${number}.0/24`)
+      return route?.link === undefined ? undefined : network.link(route.link).name
+    })
+  update()
+  t.equal(routeTo(2), 'eth0')
+  t.ok(reaches(a, b))
+
+  const router = net.path('router')
+  const move = (from: string, to: string, gateway: string, master: string | undefined): Machine => {
+    withNetwork(b.path, (network) => {
+      const { index } = network.link('eth0')
+      network.deleteAddress({ link: index, address: `${from}/24` })
+      network.addAddress({ link: index, address: `${to}/24` })
+      network.replaceRoute({ to: '0.0.0.0/0', gateway })
+    })
+    withNetwork(router, (network) => network.setLink(network.link('port1').index, { master: master ? network.link(master).index : 0 }))
+    const moved = { ...b, node: { ...b.node, address: to } }
+    nodes = [a.node, moved.node, c.node]
+    onB = overlayOn(moved)
+    update()
+    return moved
+  }
+  address(router, 'port1', '192.0.4.254/24')
+  const far = move('192.0.2.2', '192.0.4.2', '192.0.4.254', undefined)
+  t.equal(routeTo(2), 'knarr-vxlan')
+  t.ok(reaches(a, far) && reaches(far, a) && reaches(c, far))
+  t.equal(await transfer(net, far.pod, a.pod, '10.244.1.2'), `10.244.2.2 ${1 << 20}`, 'source intact')
+  t.same(tunnelOf(net, a), told(far, c))
+  t.same(tunnelOf(net, c), told(a, far), 'where it was before is forgotten')
+
+  const near = move('192.0.4.2', '192.0.2.2', '192.0.2.254', 'switch')
+  t.equal(routeTo(2), 'eth0')
+  t.ok(reaches(a, near) && reaches(near, a) && reaches(c, near))
+  t.same(tunnelOf(net, c), told(a, near))
+})
+
+t.test('a link that gets smaller makes the tunnel smaller', options, async (t) => {
+  const net = lab(t)
+  const [a, , c] = topology(net, 4)
+  const own = overlayOn(a)
+  own.update([c.node])
+  const soon = async (holds: (network: Network) => boolean): Promise<void> => {
+    while (!withNetwork(a.path, holds)) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  // The kernel's own changes of addresses would lead to a look at everything.
+  await soon((network) => network.addresses().every(({ tentative }) => !tentative))
+  const stop = new AbortController()
+  own.watch(stop.signal, (error) => t.fail(String(error)))
+  withNetwork(a.path, (network) => network.setLink(network.link('eth0').index, { mtu: 1400 }))
+  t.equal(own.podMtu(), 1350)
+  await soon((network) => network.link('knarr-vxlan').mtu === 1350)
+  stop.abort()
+  own.remove()
+})
 
 t.test('what others delete is repaired', options, async (t) => {
   const net = lab(t)

@@ -1,6 +1,6 @@
 // Puts an overlay plan into the kernel and keeps it there. Touches only its own link and routes of its own protocol number.
 import { type Clock, hasErrno, systemClock, type Timer } from '../../lib/index.js'
-import { compareIp, ipBytes, type ListedRoute, type Network, prefixOf, watchNetwork, withNetwork } from '../../sys/index.js'
+import { compareIp, ipBytes, type Link, type ListedRoute, type Network, prefixOf, watchNetwork, withNetwork } from '../../sys/index.js'
 import { setNetworkSysctl } from '../plugins/interface.js'
 import {
   type OverlayMode,
@@ -43,13 +43,15 @@ const PROTOCOL = 75
 export function overlay(options: OverlayOptions): Overlay {
   const { self, mode = 'auto', linkName = 'knarr-vxlan', vni = 4096, port = 4789, namespace, clock = systemClock } = options
   let peers: readonly OverlayNode[] = []
+  /** The link beneath the tunnel, as it was when the tunnel was made for it. */
+  let beneath: { readonly index: number; readonly mtu: number } | undefined
   const inMachine = <T>(work: (network: Network) => T): T => withNetwork(namespace, work)
 
-  const underlayMtu = (network: Network): number => {
+  const underlay = (network: Network): Link => {
     const own = ipBytes(self.address)
     const address = network.addresses().find((one) => compareIp(prefixOf(one.address).ip, own) === 0)
     if (!address) throw new Error(`overlay: this machine does not have the node address ${self.address}`)
-    return network.link(address.link).mtu
+    return network.link(address.link)
   }
 
   const apply = (): OverlayPlan =>
@@ -73,7 +75,8 @@ export function overlay(options: OverlayOptions): Overlay {
     })
 
   const ensureTunnel = (network: Network, plan: OverlayPlan): number => {
-    const mtu = underlayMtu(network) - vxlanOverhead(self.address)
+    beneath = underlay(network)
+    const mtu = beneath.mtu - vxlanOverhead(self.address)
     const mac = tunnelMac(self.name)
     const found = network.findLink(linkName)
     const same = found?.vxlan?.id === vni && found.vxlan.port === port && found.vxlan.local === self.address && found.mac === mac
@@ -88,13 +91,15 @@ export function overlay(options: OverlayOptions): Overlay {
     return link.index
   }
 
+  const isResized = ({ index, mtu }: Link): boolean => index === beneath?.index && mtu !== beneath.mtu
+
   return {
     update(next) {
       peers = [...next]
       return apply()
     },
     // Also on the way over plain routes: a peer behind a router may join later, and pods keep their MTU.
-    podMtu: () => inMachine(underlayMtu) - (mode === 'direct' ? 0 : vxlanOverhead(self.address)),
+    podMtu: () => inMachine(underlay).mtu - (mode === 'direct' ? 0 : vxlanOverhead(self.address)),
     watch(signal, failed) {
       let pending: Timer | undefined
       const repair = (): void => {
@@ -111,7 +116,7 @@ export function overlay(options: OverlayOptions): Overlay {
           const ours =
             change.type === 'lost' ||
             (change.type === 'route' && change.gone && change.route.protocol === PROTOCOL) ||
-            (change.type === 'link' && (change.gone || change.link.name === linkName)) ||
+            (change.type === 'link' && (change.gone || change.link.name === linkName || isResized(change.link))) ||
             change.type === 'address'
           if (ours) pending ??= clock.after(100, repair)
         },
