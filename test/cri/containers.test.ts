@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path'
 import t from 'tap'
 import type { ContainerConfig, LinuxContainerSecurityContext, NamespaceOption, PodSandboxConfig } from '../../src/cri/index.js'
-import { mount, unmount } from '../../src/sys/index.js'
+import { Cgroup, mount, unmount } from '../../src/sys/index.js'
 import { contents, exited, IMAGE, options, run, scene, until } from './scene.js'
 
 t.setTimeout(300_000)
@@ -82,6 +82,8 @@ t.test('containers', options, async (t) => {
     t.ok((await capabilities({ privileged: true })) & SYS_ADMIN)
     t.match(await output('grep NoNewPrivs /proc/self/status', secure({ noNewPrivs: true })), [/1$/])
     t.match(await output('grep NoNewPrivs /proc/self/status'), [/0$/])
+    const ambient = { runAsUser: 1000, capabilities: { addAmbientCapabilities: ['NET_ADMIN'] } }
+    t.match(await output('grep -E "CapEff|CapAmb" /proc/self/status', secure(ambient)), [/CapEff:\s+0{12}1000$/, /CapAmb:\s+0{12}1000$/])
     await t.rejects(output('true', secure({ capabilities: { addCapabilities: ['FLY'] } })), /FLY/)
   })
 
@@ -101,6 +103,9 @@ t.test('containers', options, async (t) => {
     const admin = { capabilities: { addCapabilities: ['SYS_ADMIN'] } }
     t.match((await output(attempt))[0], /2$/, 'RuntimeDefault is the default')
     t.match((await output(attempt, secure({ ...admin, seccomp: { profileType: 'Unconfined' } })))[0], /0$/)
+    const users = 'busybox unshare -U true 2>&1 && echo own'
+    t.match(await output(users, secure({ runAsUser: 1000 })), [/not permitted/i])
+    t.strictSame(await output(users, secure({ runAsUser: 1000, seccomp: { profileType: 'Unconfined' } })), ['own'])
     const profile = join(s.dir, 'profile.json')
     writeFileSync(
       profile,
@@ -131,7 +136,12 @@ t.test('containers', options, async (t) => {
     t.strictSame(await output('cat /data/file; echo new > /data/new'.concat('; cat /data/new'), at({})), ['word', 'new'])
     t.equal(readFileSync(join(host, 'new'), 'utf8'), 'new\n')
     t.match(await output('touch /data/x 2>&1', at({ readonly: true })), [/Read-only/])
-    t.match(await output('touch /data/x 2>&1', at({ readonly: true, recursiveReadOnly: true })), [/Read-only/])
+    mkdirSync(join(host, 'below'))
+    mount({ source: 'below', target: join(host, 'below'), type: 'tmpfs', options: [] })
+    t.teardown(() => unmount(join(host, 'below'), { detach: true }))
+    const both = 'for f in /data/x /data/below/x; do touch $f 2>/dev/null && echo written || echo refused; done'
+    t.strictSame(await output(both, at({ readonly: true })), ['refused', 'written'])
+    t.strictSame(await output(both, at({ readonly: true, recursiveReadOnly: true })), ['refused', 'refused'])
     t.strictSame(await output('cat /one', { mounts: [{ hostPath: join(host, 'file'), containerPath: '/one' }] }), ['word'])
     const hosts = { mounts: [{ hostPath: join(host, 'file'), containerPath: '/etc/hosts' }] }
     t.strictSame(await output('cat /etc/hosts', hosts), ['word'], "the caller's own takes the place of ours")
@@ -228,10 +238,42 @@ t.test('containers', options, async (t) => {
     )
   })
 
+  t.test('devices as vendors describe them (CDI)', { timeout: 120_000 }, async (t) => {
+    mkdirSync(join(s.dir, 'cdi'))
+    mkdirSync(join(s.dir, 'driver'))
+    writeFileSync(join(s.dir, 'driver', 'lib'), 'library\n')
+    writeFileSync(
+      join(s.dir, 'cdi', 'vendor.yaml'),
+      JSON.stringify({
+        cdiVersion: '0.6.0',
+        kind: 'vendor.test/card',
+        containerEdits: {
+          env: ['DRIVER=5'],
+          mounts: [{ hostPath: join(s.dir, 'driver'), containerPath: '/driver', options: ['ro', 'rbind'] }],
+        },
+        devices: [
+          {
+            name: '0',
+            containerEdits: {
+              deviceNodes: [{ path: '/dev/card0', hostPath: '/dev/fuse', permissions: 'r' }],
+              hooks: [{ hookName: 'createContainer', path: '/bin/sh', args: ['sh', '-c', `touch ${join(s.dir, 'driver', 'hooked')}`] }],
+              additionalGids: [4343],
+            },
+          },
+        ],
+      }),
+    )
+    const cdi = (name: string): Partial<ContainerConfig> => ({ cdiDevices: [{ name }] })
+    const script =
+      'echo $DRIVER; cat /driver/lib; ls /driver/hooked; stat -c %t:%T /dev/card0; true < /dev/card0 && echo opened; (true > /dev/card0) 2>/dev/null || echo refused; id -G'
+    t.strictSame(await output(script, cdi('vendor.test/card=0')), ['5', 'library', '/driver/hooked', 'a:e5', 'opened', 'refused', '0 4343'])
+    await t.rejects(output('true', cdi('vendor.test/card=1')), { code: 'INVALID_ARGUMENT', message: /vendor\.test\/card=1 is in no file/ })
+  })
+
   t.test('process namespaces: own, of the host, of another container', { timeout: 120_000 }, async (t) => {
     const pid = (namespaceOptions: NamespaceOption): Partial<ContainerConfig> => secure({ namespaceOptions })
     t.strictSame(await output('echo $$', pid({ pid: 'CONTAINER' })), ['1'])
-    t.not((await output('readlink /proc/self/ns/pid; exit', pid({ pid: 'NODE' })))[0], '')
+    t.strictSame(await output('readlink /proc/self/ns/pid; exit', pid({ pid: 'NODE' })), [readlinkSync('/proc/self/ns/pid')])
     const target = await run(cri, podSandboxId, config, 'exec sleep 4321', { metadata: { name: 'target' }, ...pid({ pid: 'CONTAINER' }) })
     t.match(await output('ps -o pid,args', pid({ pid: 'TARGET', targetId: target })), [/PID/, /1 sleep 4321/, /ps/])
     await cri.removeContainer(target)
@@ -318,6 +360,42 @@ t.test('containers', options, async (t) => {
       'no line is lost or twice',
     )
     await t.rejects(cri.reopenContainerLog(id), { code: 'FAILED_PRECONDITION' })
+  })
+
+  t.test('the limits of the pod, which its caller sets, bound its containers', { timeout: 120_000 }, async (t) => {
+    const parent = `${config.linux?.cgroupParent}/pod-limited`
+    const group = new Cgroup(parent)
+    t.teardown(() => group.delete())
+    group.create()
+    group.limit({ memory: { limit: 20 * 2 ** 20, swap: 20 * 2 ** 20 } })
+    const limited = s.pod('limited', { linux: { cgroupParent: parent } })
+    const { podSandboxId: id } = await cri.runPodSandbox({ config: limited })
+    const greedy = await run(cri, id, limited, 'x=$(busybox yes | busybox head -c 200000000); echo survived')
+    t.match(await exited(cri, greedy), { reason: 'OOMKilled', exitCode: 137 })
+    t.equal((await cri.podSandboxStatus(id)).status.state, 'SANDBOX_READY', 'the pause process is the last to be killed')
+    await cri.removePodSandbox(id)
+  })
+
+  t.test('what is gone already may be stopped and removed again; what never was may not be used', { timeout: 120_000 }, async (t) => {
+    const again = s.pod('again')
+    const { podSandboxId: id } = await cri.runPodSandbox({ config: again })
+    const container = await run(cri, id, again, 'exec sleep 1000')
+    for (let times = 0; times < 2; times++) await cri.stopContainer(container, 0)
+    for (let times = 0; times < 2; times++) await cri.removeContainer(container)
+    await cri.stopContainer(container, 0)
+    for (let times = 0; times < 2; times++) await cri.stopPodSandbox(id)
+    await t.rejects(
+      cri.createContainer({ podSandboxId: id, sandboxConfig: again, config: { metadata: { name: 'x' }, image: { image: IMAGE } } }),
+      {
+        code: 'FAILED_PRECONDITION',
+      },
+    )
+    for (let times = 0; times < 2; times++) await cri.removePodSandbox(id)
+    await cri.stopPodSandbox(id)
+    await t.rejects(output('true', { image: { image: 'test.local/none:1' } }), {
+      code: 'NOT_FOUND',
+      message: 'image test.local/none:1 is not on this machine: pull it first',
+    })
   })
 
   t.test('pods: sysctls, host IPC, wrong wishes', { timeout: 120_000 }, async (t) => {

@@ -1,5 +1,5 @@
 // Pods on the real kernel: sandboxes, containers, logs, exits. Needs root.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { contents, exited, options, run, scene, until } from './scene.js'
@@ -19,11 +19,12 @@ t.test('pods', options, async (t) => {
   t.test('a pod of the host network: runs, logs, ends, is removed', { timeout: 120_000 }, async (t) => {
     const config = s.pod('host', { linux: hostNetwork })
     const { podSandboxId } = await cri.runPodSandbox({ config })
-    const id = await run(cri, podSandboxId, config, 'echo out; echo err >&2; printf tail; exit 3')
+    const id = await run(cri, podSandboxId, config, 'echo out; echo err >&2; readlink /proc/self/ns/net; printf tail; exit 3')
     const status = await exited(cri, id)
     t.match(status, { exitCode: 3, reason: 'Error', imageId: /^sha256:/ })
     t.ok(status.startedAt > 0 && status.finishedAt >= status.startedAt)
-    t.strictSame([...contents(s.dir, 'host', 'main/0.log')].sort(), ['err', 'out', 'tail'])
+    // The network that this thread is in is the machine's, as far as the test goes.
+    t.strictSame([...contents(s.dir, 'host', 'main/0.log')].sort(), ['err', readlinkSync('/proc/thread-self/ns/net'), 'out', 'tail'])
     t.equal((await cri.podSandboxStatus(podSandboxId)).status.network.ip, '')
     await cri.removePodSandbox(podSandboxId)
     t.strictSame(await cri.listPodSandbox(), [])
@@ -57,19 +58,22 @@ t.test('pods', options, async (t) => {
     const { podSandboxId } = await cri.runPodSandbox({ config })
     const first = await run(cri, podSandboxId, config, 'echo shared > /dev/shm/word; exec sleep 1000', { metadata: { name: 'first' } })
     await until(async () => existsSync(join(s.dir, 'run', 'sandboxes', podSandboxId, 'shm', 'word')) || undefined)
-    const second = await run(
-      cri,
-      podSandboxId,
-      config,
-      'cat /dev/shm/word; ps -o args; for n in net ipc uts pid; do readlink /proc/self/ns/$n; done',
-      {
-        metadata: { name: 'second' },
-      },
-    )
+    const namespaces = 'for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done'
+    const second = await run(cri, podSandboxId, config, `cat /dev/shm/word; ps -o args; ${namespaces}; exit`, {
+      metadata: { name: 'second' },
+    })
     await exited(cri, second)
     const lines = contents(s.dir, 'shared', 'second/0.log')
     t.equal(lines[0], 'shared')
     t.ok(lines.includes('/pause') && lines.includes('sleep 1000'), 'sees the processes of the pod')
+    const { stdout } = await cri.execSync(first, ['sh', '-c', `${namespaces}; exit`])
+    const [mine, others] = [lines.slice(-5), Buffer.from(stdout).toString().trim().split('\n')]
+    t.strictSame(mine.slice(0, 4), others.slice(0, 4))
+    t.not(mine[4], others[4], 'but not their files')
+    for (const own of mine) t.not(own, readlinkSync(`/proc/thread-self/ns/${own.split(':')[0]}`))
+    const { pid: pause } = JSON.parse((await cri.podSandboxStatus(podSandboxId, { verbose: true })).info.info ?? '{}') as { pid: number }
+    const pages = Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pause}/status`, 'utf8'))?.[1]) / 4
+    t.ok(pages < 10, `the pause process has ${pages} pages of its own`)
     const pid = JSON.parse((await cri.containerStatus(first, { verbose: true })).info.info ?? '{}').pid as number
     t.ok(pid > 0 && readFileSync(`/proc/${pid}/comm`, 'utf8') !== '')
     await cri.stopPodSandbox(podSandboxId)

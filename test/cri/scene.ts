@@ -144,6 +144,7 @@ export async function openIn(dir: string, images: ImageStore = createImageStore(
     images,
     network: cniNetwork(createCni({ confDir: join(dir, 'net.d'), cacheDir: join(dir, 'cni') })),
     machine: thisMachine(),
+    cdiDirs: [join(dir, 'cdi')],
     clock: systemClock,
     random: systemRandom,
     log: testLog,
