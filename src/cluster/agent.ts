@@ -34,7 +34,8 @@ export interface AgentOptions {
   readonly serviceCidr: string
   /** Address of cluster DNS; '' leaves DNS to somebody else. */
   readonly clusterDns: string
-  readonly clusterCidr: string
+  /** Of the pod network: one of each family, or none. */
+  readonly clusterCidrs: readonly string[]
   /** Path of the file that describes the node's own resolver; undefined for the machine's. */
   readonly resolvConf: string | undefined
   readonly proxyMode: ProxyMode
@@ -174,12 +175,12 @@ export async function runAgent(
     onReady()
     await keepServingFresh(node, serving, server.setCertificate, context)
   }
-  const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr] }, context)
+  const applier = chooseApplier(options.proxyMode, { clusterCidrs: options.clusterCidrs }, context)
   await removeOtherRules(applier.applier.name, [options.clusterDns, options.nodeIp]).catch((error) =>
     log.warn('rules of another proxy mode stay', { err: asError(error) }),
   )
-  if (applier.applier.name !== 'userspace' && options.clusterCidr !== '')
-    letPodsThrough([options.clusterCidr], { clock, log: log.child({ component: 'pod-network' }) }, signal)
+  if (applier.applier.name !== 'userspace' && options.clusterCidrs.length > 0)
+    letPodsThrough(options.clusterCidrs, { clock, log: log.child({ component: 'pod-network' }) }, signal)
   const status = proxyStatus({
     mode: applier.applier.name,
     clock,
@@ -206,6 +207,7 @@ export async function runAgent(
         nodeName: options.nodeName,
         folder: paths.podNetwork,
         confDir: paths.cniConf,
+        clusterCidrs: options.clusterCidrs,
         clock,
         log: log.child({ component: 'pod-network' }),
       },

@@ -67,7 +67,9 @@ export const ensureNodeAddress = (ip: string): void => void (ip === LONE_ADDRESS
 export function addServiceRoute(serviceCidr: string, source: string): void {
   withNetwork(undefined, (network) => {
     if (!network.findLink(LINK)) network.addLink({ kind: 'bridge', name: LINK, up: true })
-    network.replaceRoute({ to: serviceCidr, link: network.link(LINK).index, source })
+    const link = network.link(LINK).index
+    for (const to of serviceCidr.split(','))
+      network.replaceRoute({ to, link, ...(to.includes(':') === source.includes(':') ? { source } : {}) })
   })
 }
 

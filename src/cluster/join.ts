@@ -6,6 +6,7 @@ import { createClient, httpsTransport } from '../client/index.js'
 import { type CommandIo, hasErrno, isStatus } from '../lib/index.js'
 import { caCertHash, kubeconfig, toPem, writeKubeconfig } from '../pki/index.js'
 import { checklist } from './checklist.js'
+import { networkingFlags } from './cluster-configuration.js'
 import { writeFileAtomic } from './files.js'
 import { nodeSubject, requestCertificate } from './identity.js'
 import { paths } from './paths.js'
@@ -87,7 +88,7 @@ export async function join(options: JoinOptions, io: CommandIo, context: Process
   if (supervisedServices().length > 0) throw new SetupError('this machine already belongs to a cluster: "knarr reset" takes it out first')
   await list.step('Machine is suitable', () => checkMachine(io, { nodeName: options.nodeName, ports: [options.agentPort] }, context))
   const ca = await list.step('Cluster authority has the expected hash', () => discoverCa(options))
-  await list.step('Node certificate was signed', async () => {
+  const ofCluster = await list.step('Node certificate was signed', async () => {
     const transport = await httpsTransport({ server, ca, token: () => tokenText(options.token) })
     try {
       const client = createClient(transport.handler, { userAgent: 'knarr' })
@@ -103,6 +104,7 @@ export async function join(options: JoinOptions, io: CommandIo, context: Process
       const config = kubeconfig({ server, ca, identity }, { cluster: 'knarr', user: `system:node:${options.nodeName}` })
       writeFileAtomic(paths.kubeletConf, writeKubeconfig(config))
       writeFileAtomic(`${paths.pki}/ca.crt`, ca, 0o644)
+      return await networkingFlags(client)
     } catch (error) {
       if (isStatus(error, 'Unauthorized')) {
         throw new SetupError(
@@ -117,7 +119,7 @@ export async function join(options: JoinOptions, io: CommandIo, context: Process
       await transport.close()
     }
   })
-  await list.step('Node agent was started', () => startService(serviceDefinition('agent', options.agentArguments)))
+  await list.step('Node agent was started', () => startService(serviceDefinition('agent', [...ofCluster, ...options.agentArguments])))
   const { client, close } = await clientFrom(paths.kubeletConf)
   try {
     await list.step(`Node ${options.nodeName} is registered`, () =>

@@ -108,9 +108,9 @@ async function runPodNetwork(options: PodNetworkOptions, signal: AbortSignal): P
   await nodes.run(signal)
 }
 
-/** Reads the add-on's `network.json`; throws with what is wrong. Pure. */
-export function parseRequest(source: string): PodNetworkRequest {
-  const { clusterCidrs, mode = 'auto' } = JSON.parse(source) as Partial<Record<keyof PodNetworkRequest, unknown>>
+/** Reads the add-on's `network.json`, which may leave out the cluster's ranges; throws with what is wrong. Pure. */
+export function parseRequest(source: string, ofCluster: readonly string[]): PodNetworkRequest {
+  const { clusterCidrs = ofCluster, mode = 'auto' } = JSON.parse(source) as Partial<Record<keyof PodNetworkRequest, unknown>>
   if (!Array.isArray(clusterCidrs) || !clusterCidrs.every((cidr) => typeof cidr === 'string' && isCidr(cidr)))
     throw new Error('clusterCidrs: want a list of ranges such as 10.244.0.0/16')
   const known = (['auto', 'direct', 'vxlan'] as const).find((each) => each === mode)
@@ -120,7 +120,7 @@ export function parseRequest(source: string): PodNetworkRequest {
 
 /** Waits for the add-on to leave its request in `folder`, and runs the pod network as it asks; again when it asks for something else. */
 export async function followPodNetwork(
-  { folder, ...options }: Omit<PodNetworkOptions, keyof PodNetworkRequest> & { readonly folder: string },
+  { folder, ...options }: Omit<PodNetworkOptions, 'mode'> & { readonly folder: string },
   signal: AbortSignal,
 ): Promise<void> {
   mkdirSync(folder, { recursive: true })
@@ -135,7 +135,7 @@ export async function followPodNetwork(
     current = new AbortController()
     const own = current.signal
     running = running
-      .then(() => runPodNetwork({ ...options, ...parseRequest(source) }, own))
+      .then(() => runPodNetwork({ ...options, ...parseRequest(source, options.clusterCidrs) }, own))
       .catch((error: unknown) => {
         if (!own.aborted) options.log.error('pod network could not be set up', { err: asError(error) })
       })

@@ -1,6 +1,7 @@
 // What our own processes may do beyond the roles that every Kubernetes has.
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '../api/index.js'
 import { COREFILE_CONFIGMAP, CUSTOM_CONFIGMAP } from '../dns/index.js'
+import { CONFIGURATION_CONFIGMAP } from './cluster-configuration.js'
 
 const group = 'rbac.authorization.k8s.io'
 const apiVersion = 'rbac.authorization.k8s.io/v1'
@@ -52,14 +53,14 @@ const bootstrapBindings: readonly ClusterRoleBinding[] = [
   subjects: [{ apiGroup: group, kind: 'Group', name: subject }],
 }))
 
-export const corefileRole: Role = {
+const corefileRole: Role = {
   apiVersion,
   kind: 'Role',
   metadata: { name: 'knarr:dns-configuration', namespace: COREFILE_CONFIGMAP.namespace },
   rules: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [COREFILE_CONFIGMAP.name, CUSTOM_CONFIGMAP], verbs: look }],
 }
 
-export const corefileBinding: RoleBinding = {
+const corefileBinding: RoleBinding = {
   apiVersion,
   kind: 'RoleBinding',
   metadata: { name: corefileRole.metadata.name, namespace: COREFILE_CONFIGMAP.namespace },
@@ -67,4 +68,22 @@ export const corefileBinding: RoleBinding = {
   subjects: [nodes],
 }
 
+/** Who joins asks how the cluster is made: kubeadm's names. */
+const configurationRole: Role = {
+  apiVersion,
+  kind: 'Role',
+  metadata: { name: 'kubeadm:nodes-kubeadm-config', namespace: CONFIGURATION_CONFIGMAP.namespace },
+  rules: [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [CONFIGURATION_CONFIGMAP.name], verbs: ['get'] }],
+}
+
+const configurationBinding: RoleBinding = {
+  apiVersion,
+  kind: 'RoleBinding',
+  metadata: configurationRole.metadata,
+  roleRef: { apiGroup: group, kind: 'Role', name: configurationRole.metadata.name },
+  subjects: [{ apiGroup: group, kind: 'Group', name: 'system:bootstrappers:kubeadm:default-node-token' }, nodes],
+}
+
+export const namespaceRoles: readonly Role[] = [corefileRole, configurationRole]
+export const namespaceBindings: readonly RoleBinding[] = [corefileBinding, configurationBinding]
 export const bindings: readonly ClusterRoleBinding[] = [...ownBindings, ...bootstrapBindings]

@@ -9,11 +9,12 @@ import { COREFILE_CONFIGMAP, defaultCorefile } from '../dns/index.js'
 import { asError, type Clock, type HttpHandler, isStatus, type Logger, type Random, sleep } from '../lib/index.js'
 import type { KeyPair } from '../pki/index.js'
 import { type ClusterCertificates, ensureCertificates, ensureKubeconfig } from './certificates.js'
+import { clusterConfiguration } from './cluster-configuration.js'
 import { labelControlPlane } from './control-plane-role.js'
 import { keepEndpoints } from './endpoints.js'
 import { RENEWAL_CHECK_MS } from './identity.js'
 import { openStore } from './open-store.js'
-import { agentRole, bindings, corefileBinding, corefileRole } from './roles.js'
+import { agentRole, bindings, namespaceBindings, namespaceRoles } from './roles.js'
 import { clusterDnsIp, kubernetesServiceIp } from './service-range.js'
 import { controllerWiring } from './signer.js'
 
@@ -24,7 +25,7 @@ export interface ServerOptions {
   readonly bindAddress: string
   readonly port: number
   readonly serviceCidr: string
-  readonly clusterCidr: string
+  readonly clusterCidrs: readonly string[]
   readonly clusterDomain: string
   /** Folder of certificates and keys. */
   readonly pki: string
@@ -182,7 +183,13 @@ export async function runServer(
 async function bootstrapObjects(handler: HttpHandler, options: ServerOptions): Promise<void> {
   const client = createClient(handler, { userAgent: 'knarr' })
   const ensure = async <T extends Resource>(kind: Kind<T>, object: T): Promise<void> => {
-    if (await client.find(kind, object.metadata)) return
+    const found = await client.find(kind, object.metadata)
+    if (found) {
+      // A newer version's processes may need more than an older one's.
+      const [rules, before] = [object, found].map((each) => JSON.stringify((each as Partial<Role>).rules))
+      if (rules !== before) await client.update(kind, { ...object, metadata: found.metadata })
+      return
+    }
     await client.create(kind, object).catch((error: unknown) => {
       if (!isStatus(error, 'AlreadyExists')) throw error
     })
@@ -213,9 +220,10 @@ async function bootstrapObjects(handler: HttpHandler, options: ServerOptions): P
       metadata: COREFILE_CONFIGMAP,
       data: { Corefile: defaultCorefile(options.clusterDomain) },
     }),
+    ensure(ConfigMap, clusterConfiguration(options)),
     ensure(ClusterRole, agentRole),
-    ensure(Role, corefileRole),
+    ...namespaceRoles.map((role) => ensure(Role, role)),
     ...bindings.map((binding) => ensure(ClusterRoleBinding, binding)),
-    ensure(RoleBinding, corefileBinding),
+    ...namespaceBindings.map((binding) => ensure(RoleBinding, binding)),
   ])
 }

@@ -26,8 +26,23 @@ function ownRange(serviceCidr: string): string {
 export const kubernetesServiceIp = (serviceCidr: string): string => addressInRange(ownRange(serviceCidr), 1)
 export const clusterDnsIp = (serviceCidr: string): string => addressInRange(ownRange(serviceCidr), 10)
 
+/** The ranges of the pod network, `10.244.0.0/16` or one of each family behind a comma; none for `''`. Throws when they are none. */
+export function podRanges(clusterCidr: string, serviceCidr: string): readonly string[] {
+  const ranges = clusterCidr === '' ? [] : clusterCidr.split(',')
+  const families = new Set(ranges.map((range) => range.includes(':')))
+  if (!ranges.every((range) => isCidr(range)) || families.size < ranges.length)
+    throw new Error(
+      `--cluster-cidr: "${clusterCidr}" is no range, and no pair of ranges: write it as 10.244.0.0/16 or 10.244.0.0/16,fd10:244::/56`,
+    )
+  for (const range of ranges)
+    for (const other of serviceCidr.split(','))
+      if (overlap(range, other))
+        throw new Error(`--cluster-cidr ${range} and --service-cidr ${other} share addresses: choose another range for one of them`)
+  return ranges
+}
+
 /** True when two ranges share addresses. */
-export function overlap(a: string, b: string): boolean {
+function overlap(a: string, b: string): boolean {
   const contains = (outer: string, inner: string): boolean => {
     const [network = '', bits] = outer.split('/')
     const list = new BlockList()

@@ -39,10 +39,10 @@ export function certificateSigner(certificates: ClusterCertificates, { clock, ra
 /** What the controllers need from outside. */
 export const controllerWiring = (
   certificates: ClusterCertificates,
-  options: { readonly clusterCidr: string },
+  options: { readonly clusterCidrs: readonly string[] },
   pki: PkiContext,
 ): ControllerOptions => ({
   rootCa: certificates.ca.cert,
   signer: certificateSigner(certificates, pki),
-  clusterCidrs: options.clusterCidr === '' ? [] : [options.clusterCidr],
+  clusterCidrs: options.clusterCidrs,
 })

@@ -54,7 +54,7 @@ t.test('certificates are renewed without a restart', { timeout: 120_000 }, async
   const stop = new AbortController()
   const keeping: Promise<void>[] = []
   const names = { nodeName: 'n1', advertiseAddress: '192.0.2.2', bindAddress: '127.0.0.1', port, clusterDomain: 'cluster.local' }
-  const ranges = { serviceCidr: '10.96.0.0/16', clusterCidr: '10.244.0.0/16', extraSans: [] }
+  const ranges = { serviceCidr: '10.96.0.0/16', clusterCidrs: ['10.244.0.0/16'], extraSans: [] }
   const store = { store: '', etcdCaFile: '', etcdCertFile: '', etcdKeyFile: '', dataDir: join(folder, 'store') }
   await new Promise<void>((ready, failed) => {
     const running = runServer({ ...names, ...ranges, ...store, pki, adminConf }, context, stop.signal, ready)

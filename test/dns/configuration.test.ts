@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { ConfigMap, EndpointSlice, Event, Namespace, Role, RoleBinding, Service } from '../../src/api/index.js'
 import { createClient, informer } from '../../src/client/index.js'
-import { corefileBinding, corefileRole } from '../../src/cluster/roles.js'
+import { namespaceBindings, namespaceRoles } from '../../src/cluster/roles.js'
 import { COREFILE_CONFIGMAP, CUSTOM_CONFIGMAP, dnsIndexes, runClusterDns } from '../../src/dns/index.js'
 import { type Logger, silentLog, systemClock, systemRandom } from '../../src/lib/index.js'
 import { createCa, issue } from '../../src/pki/index.js'
@@ -37,11 +37,8 @@ t.test('the configuration of cluster DNS', { skip, timeout: 120_000 }, async (t)
   const as = (name: string, groups: readonly string[]) =>
     createClient((request) => server.handler({ ...request, peer: { inProcessUser: { name, groups } } }))
   const admin = as(ADMIN.name, ADMIN.groups)
-  for (const [kind, object] of [
-    [Role, corefileRole],
-    [RoleBinding, corefileBinding],
-  ] as const)
-    await admin.create(kind as never, object as never)
+  for (const role of namespaceRoles) await admin.create(Role, role)
+  for (const binding of namespaceBindings) await admin.create(RoleBinding, binding)
   const node = as('system:node:n1', ['system:nodes', 'system:authenticated'])
   const { log, lines } = heard()
   const services = informer(admin, Service, { clock: systemClock, log: silentLog, indexes: dnsIndexes.services })

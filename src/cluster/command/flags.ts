@@ -8,13 +8,18 @@ import { paths } from '../paths.js'
 import { type LogLevel, processLog } from '../process-log.js'
 import { type ProxyMode, proxyModes } from '../proxy-mode.js'
 import type { ServerOptions } from '../server.js'
-import { clusterDnsIp, kubernetesServiceIp } from '../service-range.js'
+import { clusterDnsIp, kubernetesServiceIp, podRanges } from '../service-range.js'
 import { etcdEndpoints } from '../store-url.js'
 import { defaultUserConfig } from './user-config.js'
 
 export const common = {
   'node-name': { type: 'string', help: 'name of this node', value: 'NAME', default: hostname().toLowerCase() },
-  'cluster-cidr': { type: 'string', help: 'range of the pod network', value: 'CIDR', default: '10.244.0.0/16' },
+  'cluster-cidr': {
+    type: 'string',
+    help: 'range of the pod network; two of different families behind a comma',
+    value: 'CIDR',
+    default: '10.244.0.0/16',
+  },
   'service-cidr': {
     type: 'string',
     help: 'range of Service addresses; with a comma, one of IPv6 too',
@@ -115,7 +120,7 @@ export function serverOptions(flags: Flags<typeof serverFlags>): ServerOptions {
     bindAddress: flags['bind-address'],
     port: flags['secure-port'],
     serviceCidr: flags['service-cidr'],
-    clusterCidr: flags['cluster-cidr'],
+    clusterCidrs: podRanges(flags['cluster-cidr'], flags['service-cidr']),
     clusterDomain: flags['cluster-domain'],
     pki: flags['cert-dir'],
     adminConf: paths.adminConf,
@@ -139,7 +144,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
     clusterDomain: flags['cluster-domain'],
     serviceCidr: flags['service-cidr'],
     clusterDns: dns === 'none' ? '' : (dns ?? clusterDnsIp(flags['service-cidr'])),
-    clusterCidr: flags['cluster-cidr'],
+    clusterCidrs: podRanges(flags['cluster-cidr'], flags['service-cidr']),
     resolvConf: flags['resolv-conf'],
     proxyMode: mode satisfies ProxyMode,
     port: flags.port,
