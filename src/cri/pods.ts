@@ -260,7 +260,7 @@ export async function removePodSandbox(engine: Engine, podSandboxId: string): Pr
   })
 }
 
-/** The pod's own cgroup is the caller's; what the caller says of it is remembered, and the pause process gets its overhead. */
+/** The pod's own cgroup is the caller's; what the caller says of it is remembered. */
 export async function updatePodSandboxResources(
   engine: Engine,
   podSandboxId: string,

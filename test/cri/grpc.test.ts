@@ -103,10 +103,23 @@ t.test('grpc', options, async (t) => {
     t.match((await client.call('ListImages')).images, [{ repoTags: [IMAGE] }])
     t.match((await client.call('ImageStatus', { image: { image: IMAGE } })).image, { repoTags: [IMAGE], size: Number })
     t.equal((await client.call('ImageStatus', { image: { image: 'test.local/none:1' } })).image, undefined)
-    t.match((await client.call('ImageFsInfo')).imageFilesystems, [{ fsId: { mountpoint: String } }])
+    const { imageFilesystems, containerFilesystems } = (await client.call('ImageFsInfo')) as Record<string, Message[]>
+    const [filesystem] = imageFilesystems ?? []
+    t.match(filesystem, { fsId: { mountpoint: join(s.dir, 'images') } })
+    t.ok(Number(filesystem?.usedBytes) > statSync('/bin/busybox').size && Number(filesystem?.inodesUsed) > 10)
+    t.match(containerFilesystems, [{ fsId: filesystem?.fsId }])
     await t.rejects(client.call('PullImage', { image: { image: '127.0.0.1:1/none:1' } }), /127\.0\.0\.1:1/)
     await t.rejects(client.call('RemoveImage', { image: { image: IMAGE } }), { code: 9 }, 'in use')
     await client.call('RemoveImage', { image: { image: 'test.local/none:1' } })
+  })
+
+  t.test('resources of a pod, which its caller sets, are remembered', { timeout: 120_000 }, async (t) => {
+    const resources = { cpuShares: 512, memoryLimitInBytes: 2 ** 30 }
+    await client.call('UpdatePodSandboxResources', { podSandboxId, resources, overhead: { cpuShares: 2 } })
+    const { info } = await client.call('PodSandboxStatus', { podSandboxId, verbose: true })
+    t.match(JSON.parse((info as { info: string }).info), { config: { linux: { resources, overhead: { cpuShares: 2 } } } })
+    await t.rejects(client.call('UpdatePodSandboxResources', { podSandboxId, resources: { memoryLimitInBytes: -1 } }), { code: 3 })
+    await t.rejects(client.call('UpdatePodSandboxResources', { podSandboxId: 'f00', resources }), { code: 5 })
   })
 
   t.test('errors have codes and sentences', { timeout: 120_000 }, async (t) => {
@@ -120,13 +133,31 @@ t.test('grpc', options, async (t) => {
   })
 
   t.test('stats', { timeout: 120_000 }, async (t) => {
-    t.match(await client.call('ContainerStats', { containerId }), {
-      stats: { attributes: { id: containerId }, cpu: { usageCoreNanoSeconds: Number }, memory: { workingSetBytes: Number } },
-    })
+    const MiB = 2 ** 20
+    const { status } = (await client.call('PodSandboxStatus', { podSandboxId })) as { status: { network: { ip: string } } }
+    const gateway = status.network.ip.replace(/\d+$/, '1')
+    const work = `dd if=/dev/zero of=/big bs=1M count=3; dd if=/dev/zero of=/dev/shm/big bs=1M count=8; ping -c2 -s 1000 ${gateway}`
+    t.match(await client.call('ExecSync', { containerId, cmd: ['sh', '-c', work] }), { exitCode: 0 })
+    const { stats } = (await client.call('ContainerStats', { containerId })) as { stats: Record<string, Message> }
+    t.match(stats, { attributes: { id: containerId, metadata: { name: 'main' }, labels: { app: 'x' } } })
+    const { cpu, memory, writableLayer: layer } = stats
+    t.ok(Number(cpu?.usageCoreNanoSeconds) > 0)
+    t.ok(Number(memory?.workingSetBytes) > 8 * MiB)
+    t.ok(Number(layer?.usedBytes) > 3 * MiB && Number(layer?.usedBytes) < 8 * MiB && Number(layer?.inodesUsed) >= 1)
     const pods = (await client.call('ListPodSandboxStats')).stats as Message[]
     t.match(pods, [
       { linux: { network: { defaultInterface: { name: 'eth0' }, interfaces: [] }, containers: [{ attributes: { id: containerId } }] } },
     ])
+    const pod = pods[0]?.linux as Record<string, Message>
+    const counters = pod.network?.defaultInterface as Message | undefined
+    for (const bytes of [counters?.rxBytes, counters?.txBytes]) t.ok(Number(bytes) > 2000 && Number(bytes) < MiB)
+    t.equal(pod.process?.processCount, 2, 'the container and pause')
+    t.ok(Number(pod.memory?.workingSetBytes) >= Number(memory?.workingSetBytes))
+    const rate = await until(async () => {
+      const { stats: later } = (await client.call('ContainerStats', { containerId })) as { stats: { cpu: Message } }
+      return later.cpu.usageNanoCores as number | undefined
+    })
+    t.ok(rate < 1e9, 'the second look has a rate')
     const names = (list: unknown): readonly string[] => (list as Message[]).map(({ name }) => String(name))
     const descriptors = names((await client.call('ListMetricDescriptors')).descriptors)
     const [sandbox] = (await client.call('ListPodSandboxMetrics')).podMetrics as Message[]

@@ -1,8 +1,9 @@
 // Pods on the real kernel: sandboxes, containers, logs, exits. Needs root.
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { contents, exited, options, run, scene, until } from './scene.js'
+import { contents, exited, leftovers, options, run, scene, until } from './scene.js'
 
 const hostNetwork = { securityContext: { namespaceOptions: { network: 'NODE' as const } } }
 
@@ -51,6 +52,37 @@ t.test('pods', options, async (t) => {
     await cri.removePodSandbox(podSandboxId)
     t.strictSame(readdirSync(join(s.dir, 'run', 'netns')), [], 'no network namespace stays')
     t.strictSame(readdirSync(join(s.dir, 'run', 'sandboxes')), [], 'no folder stays')
+  })
+
+  t.test('plugins of others are told bandwidth and ports of the pod', { skip: !existsSync('/usr/lib/cni/bandwidth') }, async (t) => {
+    const path = join(s.dir, 'net.d', '10-test.conflist')
+    const before = readFileSync(path, 'utf8')
+    t.teardown(() => writeFileSync(path, before))
+    const network = JSON.parse(before) as { plugins: object[] }
+    const more = [
+      { type: 'bandwidth', capabilities: { bandwidth: true } },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ]
+    writeFileSync(path, JSON.stringify({ ...network, cniVersion: '1.0.0', plugins: [...network.plugins, ...more] }))
+    const config = s.pod('limited', {
+      annotations: { 'kubernetes.io/ingress-bandwidth': '2M', 'kubernetes.io/egress-bandwidth': '1M' },
+      portMappings: [{ hostPort: 7080, containerPort: 80, protocol: 'TCP' }],
+    })
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const shaped = execFileSync('tc', ['qdisc', 'show'], { encoding: 'utf8' })
+    t.match(shaped, /qdisc tbf .* dev veth\w+ .*rate 2Mbit/, 'what comes in')
+    t.match(shaped, /qdisc tbf .* dev bwp\w+ .*rate 1Mbit/, 'what goes out')
+    await run(cri, podSandboxId, config, 'while :; do echo hello | nc -l -p 80; done')
+    const { ip } = (await cri.podSandboxStatus(podSandboxId)).status.network
+    const machine = ip.replace(/\d+$/, '1')
+    const said = await until(async () => {
+      const { stdout } = spawnSync('busybox', ['nc', '-w', '5', machine, '7080'], { encoding: 'utf8', input: '' })
+      return stdout || undefined
+    })
+    t.equal(said, 'hello\n', 'the port of the machine leads into the pod')
+    await cri.removePodSandbox(podSandboxId)
+    t.notMatch(execFileSync('tc', ['qdisc', 'show'], { encoding: 'utf8' }), /tbf/)
+    t.strictSame(await leftovers(s), [])
   })
 
   t.test('containers of a pod share network, IPC, name and processes', { timeout: 120_000 }, async (t) => {
