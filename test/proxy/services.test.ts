@@ -64,9 +64,9 @@ const cases: Readonly<Record<string, (t: Test, scene: Scene) => Promise<void>>> 
     }
   },
 
-  async 'many connections are spread evenly'(t, { network, dial, mode }) {
+  async 'many connections are spread evenly'(t, { network, dial }) {
     await network.apply({ services: [everywhere()], slices: web(['a', 'b', 'c']) })
-    const count = mode === 'nftables' ? 10_000 : 1500
+    const count = 10_000
     const answers = byPod(await dial('node1', VIP.v4, 80, { count }))
     // Five standard deviations.
     const far = 5 * Math.sqrt((count * 2) / 9)
@@ -301,6 +301,59 @@ const cases: Readonly<Record<string, (t: Test, scene: Scene) => Promise<void>>> 
     )
     await network.apply({ services: [everywhere()], slices: hand })
     for (const family of families) for (const from of ['a', 'node2'] as const) t.same(pods(await dial(from, VIP[family], 80)), ['outside'])
+  },
+
+  async 'twelve hundred endpoints in two slices, each of which answers'(t, { network, dial }) {
+    // All of them live in one pod, behind a route.
+    const address = (i: number): string => `10.245.${i >> 8}.${i & 255}`
+    const all = Array.from({ length: 1200 }, (_, i) => address(i + 1))
+    await network.inside('a', 'ip', 'route', 'add', 'local', '10.245.0.0/16', 'dev', 'lo')
+    await network.inside('node1', 'ip', 'route', 'add', '10.245.0.0/16', 'via', PODS.a.v4)
+    const slice = (part: number): EndpointSlice => ({
+      ...(web([])[0] as EndpointSlice),
+      metadata: { name: `large-${part}`, namespace: 'shop', labels: { 'kubernetes.io/service-name': 'web' } },
+      endpoints: all.slice(part * 600, part * 600 + 600).map((ip) => ({ addresses: [ip], nodeName: 'node1', conditions: { ready: true } })),
+    })
+    await network.apply({ services: [everywhere()], slices: [slice(0), slice(1)] })
+    t.same(byPod(await dial('node1', VIP.v4, 80, { count: 3000 })), { a: 3000 })
+    await network.apply({ services: [everywhere()], slices: [slice(1)] })
+    t.same(byPod(await dial('node1', VIP.v4, 80, { count: 300 })), { a: 300 }, 'without the first slice')
+    await network.inside('node1', 'ip', 'route', 'del', '10.245.0.0/16')
+    await network.inside('a', 'ip', 'route', 'del', 'local', '10.245.0.0/16', 'dev', 'lo')
+  },
+
+  async 'of one family only, on a cluster of both'(t, { network, dial }) {
+    const [v4, v6] = [{ clusterIPs: ['10.96.0.41'] }, { clusterIPs: ['fd96::61'] }]
+    const ports = (nodePort: number) => [{ name: 'http', port: 80, nodePort, protocol: 'TCP' }]
+    await network.apply({
+      services: [
+        service('four', { ...v4, type: 'NodePort', ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', ports: ports(30_041) }),
+        service('six', { ...v6, type: 'NodePort', ipFamilies: ['IPv6'], ipFamilyPolicy: 'SingleStack', ports: ports(30_061) }),
+      ],
+      slices: [...slices('four', ['a'], http()).slice(0, 1), ...slices('six', ['c'], http()).slice(1)],
+    })
+    for (const from of ['b', 'node2'] as const) {
+      t.same(pods(await dial(from, '10.96.0.41', 80)), ['a'])
+      t.same(pods(await dial(from, 'fd96::61', 80)), ['c'])
+    }
+    t.same(pods(await dial('outside', NODES.node1.v4, 30_041)), ['a'])
+    t.same(pods(await dial('outside', NODES.node1.v6, 30_061)), ['c'])
+    t.same(await dial('outside', NODES.node1.v6, 30_041), { ECONNREFUSED: 1 }, 'nothing there in the other family')
+    t.same(await dial('outside', NODES.node1.v4, 30_061), { ECONNREFUSED: 1 })
+  },
+
+  async 'not ready and published all the same'(t, { network, dial }) {
+    const notReady = { conditions: { ready: false, serving: false } }
+    // The EndpointSlice controller writes what is published as ready.
+    const published = { conditions: { ready: true, serving: false } }
+    await network.apply({
+      services: [everywhere({ publishNotReadyAddresses: true })],
+      slices: web([
+        { pod: 'a', ...notReady },
+        { pod: 'c', ...published },
+      ]),
+    })
+    for (const family of families) t.same(pods(await dial('b', VIP[family], 80, { count: 10 })), ['c'])
   },
 
   async 'bad Services and slices leave the others alone'(t, { network, dial }) {
