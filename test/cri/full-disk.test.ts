@@ -1,9 +1,11 @@
 // A disk that is full, wherever that is: said in words, nothing half made stays, and what is there can be removed. Needs root.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { explain, hasErrno } from '../../src/lib/index.js'
 import { mount, unmount } from '../../src/sys/index.js'
+import { fakeImage, fakeRegistry } from '../image/fake-registry.js'
 import { IMAGE, leftovers, options, run, scene, slowness } from './scene.js'
 
 t.setTimeout(300_000 * slowness)
@@ -58,4 +60,47 @@ t.test('a full disk', options, async (t) => {
       free()
       t.strictSame(await left(), [])
     })
+
+  await t.test('images is full', async (t) => {
+    const s = await scene()
+    const path = join(s.dir, 'images')
+    renameSync(path, `${path}.before`)
+    mkdirSync(path)
+    mount({ source: 'full', target: path, type: 'tmpfs', options: ['size=16m', 'mode=711'] })
+    execFileSync('cp', ['-a', `${path}.before/.`, path])
+    const { cri, close } = await s.open()
+    t.teardown(async () => {
+      close()
+      await s.end()
+    })
+    t.teardown(() => unmount(path, { detach: true }))
+    const config = s.pod('pod')
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const id = await run(cri, podSandboxId, config, 'sleep 1000')
+    const registry = await fakeRegistry(t, fakeImage().files)
+    const pull = (): Promise<unknown> => cri.pullImage({ image: { image: `${registry.host}/app:v1` } })
+    const container = { metadata: { name: 'more' }, image: { image: IMAGE }, command: ['sleep', '1000'] }
+    const create = (): Promise<unknown> => cri.createContainer({ podSandboxId, sandboxConfig: config, config: container })
+    // That the image is safe on the disk is noted down some time later.
+    const files = (): readonly string[] =>
+      readdirSync(path, { recursive: true, encoding: 'utf8' })
+        .filter((name) => !name.startsWith('synced/'))
+        .sort()
+
+    const free = fill(path)
+    const before = files()
+    await t.rejects(pull(), { message: /^pull of .*app:v1: .*no space left/i })
+    await t.rejects(create(), { message: /^container more: .*no space left/i })
+    t.equal((await cri.containerStatus(id)).status.state, 'CONTAINER_RUNNING', 'what runs is not harmed')
+    t.match(await cri.execSync(id, ['true']), { exitCode: 0 })
+    t.strictSame(files(), before)
+    free()
+    await pull()
+    await create()
+    await cri.removePodSandbox(podSandboxId)
+    t.strictSame(
+      (await leftovers(s)).filter((what) => !what.startsWith('mount full ')),
+      [],
+    )
+  })
 })
