@@ -258,6 +258,19 @@ t.test('inside', options, async (t) => {
     }
   })
 
+  t.test('all of /proc, where the pod has users of its own and asks for it', async (t) => {
+    const asks = { hostUsers: false, containers: [shell(FOREVER, { securityContext: { procMount: 'Unmasked' } })] }
+    await n.run('unmasked', asks)
+    await n.run('masked', { hostUsers: false, containers: [shell(FOREVER)] })
+    await n.wait('unmasked', isReady)
+    await n.wait('masked', isReady)
+    const mounts = (name: string): Promise<string> => n.exec(name, 'main', 'sh', '-c', 'grep -c " /proc/" /proc/mounts; true')
+    t.equal(await mounts('unmasked'), '0\n')
+    t.ok(Number(await mounts('masked')) > 5)
+    await n.remove('unmasked', 0)
+    await n.remove('masked', 0)
+  })
+
   t.test('read-only with all that is mounted below, where it is asked for', async (t) => {
     const host = join(n.s.dir, 'nested')
     mkdirSync(join(host, 'below'), { recursive: true })

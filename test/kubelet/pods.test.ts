@@ -88,30 +88,39 @@ t.test('pods', options, async (t) => {
     t.match(statusOf(failed)?.state, { waiting: { reason: 'PodInitializing' } })
   })
 
-  t.test('a sidecar starts before and stops after the containers', async (t) => {
+  t.test('sidecars start before the containers in turn, and stop after them the other way round', async (t) => {
     const volumes = [{ name: 'shared', hostPath: { path: join(n.s.dir, 'sidecar'), type: 'DirectoryOrCreate' } }]
     const volumeMounts = [{ name: 'shared', mountPath: '/shared' }]
+    // Slow to end: who does not wait for it would be first.
     const trap = (name: string): string =>
-      `echo ${name} up >> /shared/order; trap "echo ${name} down >> /shared/order; exit 0" TERM; while true; do sleep 0.1; done`
+      `echo ${name} up >> /shared/order; trap "sleep 0.5; echo ${name} down >> /shared/order; exit 0" TERM; while true; do sleep 0.1; done`
+    const sidecar = (name: string) =>
+      shell(trap(name), {
+        name,
+        restartPolicy: 'Always',
+        volumeMounts,
+        startupProbe: { exec: { command: ['grep', '-q', `${name} up`, '/shared/order'] }, periodSeconds: 1 },
+      })
     await n.run('sidecar', {
-      terminationGracePeriodSeconds: 10,
+      terminationGracePeriodSeconds: 20,
       volumes,
-      initContainers: [
-        shell(trap('side'), {
-          name: 'side',
-          restartPolicy: 'Always',
-          volumeMounts,
-          startupProbe: { exec: { command: ['grep', '-q', 'side up', '/shared/order'] }, periodSeconds: 1 },
-        }),
-      ],
+      initContainers: [sidecar('first'), sidecar('second'), sidecar('third')],
       containers: [shell(trap('main'), { volumeMounts })],
     })
     const pod = await n.wait('sidecar', isReady)
-    t.match(statusOf(pod, 'side'), { ready: true, started: true, state: { running: {} } })
+    t.match(statusOf(pod, 'second'), { ready: true, started: true, state: { running: {} } })
     await until(async () => (/main up/.test(await n.exec('sidecar', 'main', 'cat', '/shared/order')) ? true : undefined))
     await n.remove('sidecar')
     await n.gone('sidecar')
-    t.equal(readFileSync(join(n.s.dir, 'sidecar', 'order'), 'utf8'), 'side up\nmain up\nmain down\nside down\n')
+    t.same(
+      readFileSync(join(n.s.dir, 'sidecar', 'order'), 'utf8')
+        .trim()
+        .split('\n'),
+      [
+        ...['first', 'second', 'third', 'main'].map((name) => `${name} up`),
+        ...['main', 'third', 'second', 'first'].map((name) => `${name} down`),
+      ],
+    )
   })
 
   t.test('hooks: postStart before readiness, preStop inside the grace period, and a hook that fails', async (t) => {

@@ -1,5 +1,5 @@
 // Volumes, environment and identity, looked at from inside the container. Needs root.
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service } from '../../src/api/index.js'
@@ -217,6 +217,49 @@ t.test('volumes and environment', options, async (t) => {
     await n.wait('no-claim', (pod) => statusOf(pod)?.state?.waiting?.reason === 'ContainerCreating')
   })
 
+  t.test('a local volume belongs to the group of the pod, always or only when its top does not yet', async (t) => {
+    const path = join(n.s.dir, 'local-disk')
+    mkdirSync(join(path, 'below'), { recursive: true })
+    writeFileSync(join(path, 'below/file'), 'data', { mode: 0o600 })
+    const name = 'local-disk'
+    await n.client.create(PersistentVolume, {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name },
+      spec: {
+        capacity: { storage: '1Gi' },
+        accessModes: ['ReadWriteOnce'],
+        claimRef: { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace: 'default', name },
+        local: { path },
+        nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'x', operator: 'DoesNotExist' }] }] } },
+        persistentVolumeReclaimPolicy: 'Retain',
+      },
+    })
+    const made = await n.client.create(PersistentVolumeClaim, {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: meta(name),
+      spec: { accessModes: ['ReadWriteOnce'], volumeName: name, storageClassName: '', resources: { requests: { storage: '1Gi' } } },
+    })
+    await n.client.updateStatus(PersistentVolumeClaim, { ...made, status: { phase: 'Bound' } })
+    const groups = async (pod: string, policy: 'Always' | 'OnRootMismatch', fsGroup: number): Promise<string> => {
+      await n.run(pod, {
+        securityContext: { fsGroup, fsGroupChangePolicy: policy },
+        volumes: [{ name: 'disk', persistentVolumeClaim: { claimName: name } }],
+        containers: [shell(FOREVER, { volumeMounts: [{ name: 'disk', mountPath: '/disk' }] })],
+      })
+      await n.wait(pod, isReady)
+      const said = await n.exec(pod, 'main', 'stat', '-c', '%g %a', '/disk', '/disk/below', '/disk/below/file')
+      await n.remove(pod, 0)
+      await n.gone(pod)
+      return said
+    }
+    t.equal(await groups('group-one', 'OnRootMismatch', 4000), '4000 2775\n4000 2775\n4000 660\n', 'the top was not the group’s')
+    chownSync(join(path, 'below/file'), 0, 77)
+    t.equal(await groups('group-two', 'OnRootMismatch', 4000), '4000 2775\n4000 2775\n77 660\n', 'the top is: nothing below is looked at')
+    t.equal(await groups('group-three', 'Always', 4000), '4000 2775\n4000 2775\n4000 660\n')
+  })
+
   t.test('a missing ConfigMap holds the pod until it comes', async (t) => {
     await n.run('waits', {
       volumes: [{ name: 'late', configMap: { name: 'late' } }],
@@ -244,5 +287,12 @@ t.test('volumes and environment', options, async (t) => {
     t.match(await read('cat', '/etc/hosts'), /\talpha\.beta\.default\.svc\.cluster\.local\talpha\n[\s\S]*192\.0\.2\.1\tgamma\tdelta\n/)
     t.match(await read('cat', '/etc/resolv.conf'), /search example\.test\nnameserver 192\.0\.2\.53\noptions ndots:3/)
     t.equal((await read('ps')).match(/trap/g)?.length, 2)
+    await n.run('long-name', { hostname: 'alpha', subdomain: 'beta', setHostnameAsFQDN: true, containers: [shell(FOREVER)] })
+    await n.run('unlinked', { enableServiceLinks: false, containers: [shell(FOREVER)] })
+    await n.wait('long-name', isReady)
+    await n.wait('unlinked', isReady)
+    t.equal(await n.exec('long-name', 'main', 'hostname'), 'alpha.beta.default.svc.cluster.local\n')
+    t.match(await n.exec('long-name', 'main', 'env'), /^MY_DB_SERVICE_HOST=10\.96\.7\.7$/m)
+    t.notMatch(await n.exec('unlinked', 'main', 'env'), /MY_DB/)
   })
 })
