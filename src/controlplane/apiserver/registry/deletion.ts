@@ -53,6 +53,9 @@ export function finalizersAfter(
   return plural === 'replicationcontrollers' ? [...others, ORPHAN] : others
 }
 
+/** Whoever gives a pod longer than 68 years gives it 68 years: later times cannot all be written down. */
+const graceMs = (seconds: number): number => Math.min(seconds, 2 ** 31 - 1) * 1000
+
 /** Seconds a pod gets to end; 0 for what runs nowhere. */
 function gracePeriod(object: Resource, wanted: number | undefined): number {
   if (object.kind !== 'Pod') return 0
@@ -84,7 +87,7 @@ export function planDeletion(object: Resource, options: DeletionOptions, plural:
     const shorter = options.gracePeriodSeconds !== undefined && grace < deletionGracePeriodSeconds
     if (shorter || (object.kind === 'Pod' && grace === 0 && deletionGracePeriodSeconds > 0)) {
       metadata.deletionGracePeriodSeconds = grace
-      metadata.deletionTimestamp = rfc3339(Date.parse(deletionTimestamp) - (deletionGracePeriodSeconds - grace) * 1000)
+      metadata.deletionTimestamp = rfc3339(Date.parse(deletionTimestamp) - graceMs(deletionGracePeriodSeconds) + graceMs(grace))
       if (grace === 0 && finalizers.length === 0) return { next: undefined, unchanged: false }
       return { next, unchanged: false }
     }
@@ -93,7 +96,7 @@ export function planDeletion(object: Resource, options: DeletionOptions, plural:
   }
 
   if (grace === 0 && finalizers.length === 0 && !holdsNamespace(next)) return { next: undefined, unchanged: false }
-  metadata.deletionTimestamp = rfc3339(now + grace * 1000)
+  metadata.deletionTimestamp = rfc3339(now + graceMs(grace))
   metadata.deletionGracePeriodSeconds = grace
   if (typeof metadata.generation === 'number' && metadata.generation > 0) metadata.generation++
   if (next.kind === 'Namespace') next.status = { ...(next.status as JsonObject), phase: 'Terminating' }
