@@ -129,7 +129,8 @@ function duplicates(alive: readonly Pod[], input: DaemonInput, surging: boolean,
   const sorted = [...alive].sort((a, b) => Number(Boolean(b.spec?.nodeName)) - Number(Boolean(a.spec?.nodeName)) || byAge(a, b))
   if (!surging) return sorted.slice(1)
   const updated = sorted.filter((pod) => isUpdated(pod, input))
-  const old = sorted.filter((pod) => !isUpdated(pod, input))
+  // Clocks may have been set back since: that one which works stays, whatever its age is said to be.
+  const old = sorted.filter((pod) => !isUpdated(pod, input)).sort((a, b) => Number(isReady(b)) - Number(isReady(a)))
   const remove = [...updated.slice(1), ...old.slice(1)]
   const fresh = updated[0]
   const stale = old[0]

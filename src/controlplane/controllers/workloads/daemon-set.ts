@@ -72,7 +72,10 @@ function daemonSets(): Controller {
   ) {
     const { client, events } = context
     await all(remove, async (pod) => {
-      await client.delete(Pod, nameOf(pod), { preconditions: { uid: uidOf(pod) } })
+      // One that seems not to be ready may be by now, and the only one on its node: what was seen of it has to hold still.
+      const { resourceVersion } = pod.metadata
+      const preconditions = { uid: uidOf(pod), ...(isReady(pod) || !resourceVersion ? {} : { resourceVersion }) }
+      await client.delete(Pod, nameOf(pod), { preconditions })
       events.normal(set, 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`)
     })
     const { error } = await slowStart(create.length, async (index) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Deployment, ReplicaSet } from '../../../api/index.js'
-import { planCleanup, planNewSet, splitSets } from './deployment.js'
+import type { Cache } from '../types.js'
+import { oldPodsRun, planCleanup, planNewSet, splitSets } from './deployment.js'
 import { HISTORY, newSetAnnotations, nextRevision, REVISION } from './deployment-annotations.js'
 import { bounds, newSetReplicas, planRolling, planScale } from './deployment-scaling.js'
 import { deploymentCondition, rolloutStatus } from './deployment-status.js'
@@ -121,4 +122,17 @@ t.test('progress, completion and the deadline show in the conditions', async (t)
     reason: 'ProgressDeadlineExceeded',
     message: 'ReplicaSet "new" has timed out progressing.',
   })
+})
+
+t.test('Recreate waits for the old pods, and for sets that may still be making some', async (t) => {
+  const phases: string[] = []
+  const cache = { ownedBy: () => phases.map((phase) => ({ status: { phase } })) } as unknown as Cache
+  const old = set('old', 0)
+  t.equal(oldPodsRun(cache, [old]), false)
+  phases.push('Failed', 'Running')
+  t.equal(oldPodsRun(cache, [old]), true, 'one runs')
+  phases.pop()
+  t.equal(oldPodsRun(cache, [old]), false, 'one that has ended is no obstacle')
+  const resized = { ...old, metadata: { ...old.metadata, generation: 2 } }
+  t.equal(oldPodsRun(cache, [resized]), true, 'its controller has not seen the new size')
 })

@@ -201,9 +201,13 @@ const occupancyIn =
     return Math.max(replicasOf(set), cache.ownedBy(Pod, uidOf(set)).filter(isActive).length)
   }
 
-/** Recreate: nothing of the old may run when the new begins. */
-const oldPodsRun = ({ cache }: Context, old: readonly ReplicaSet[]): boolean =>
-  old.some((set) => cache.ownedBy(Pod, uidOf(set)).some((pod) => !isFinished(pod)))
+/** Recreate: nothing of the old may run when the new begins. A set that has not seen its new size yet may be making pods just now. */
+export const oldPodsRun = (cache: Cache, old: readonly ReplicaSet[]): boolean =>
+  old.some(
+    (set) =>
+      (set.status?.observedGeneration ?? 0) < (set.metadata.generation ?? 0) ||
+      cache.ownedBy(Pod, uidOf(set)).some((pod) => !isFinished(pod)),
+  )
 
 async function reconcile(key: ObjectKey, context: Context): Promise<Outcome | undefined> {
   const { cache, clock, events } = context
@@ -261,7 +265,7 @@ async function rollOut(context: Context, deployment: Deployment, sets: Sets): Pr
   if (deployment.spec?.strategy?.type === 'Recreate') {
     const running = old.filter((set) => replicasOf(set) > 0).map((set) => ({ set, replicas: 0 }))
     if (await scaleSets(context, deployment, running)) return true
-    if (oldPodsRun(context, old)) return false
+    if (oldPodsRun(context.cache, old)) return false
   }
   if (!newSet) {
     await makeNewSet(context, deployment, old)

@@ -3,6 +3,7 @@ import type { CronJob, Job, Pod, StatefulSet } from '../../../api/index.js'
 import type { Cache } from '../types.js'
 import { planDue } from './cron-job.js'
 import { nextTime, parseSchedule } from './cron-schedule.js'
+import { planDaemons } from './daemon-set-plan.js'
 import { expectedCount, planBudget, sparedAt } from './disruption-budget.js'
 import { formatIndexes, parseIndexes } from './job-indexes.js'
 import { planJob } from './job-plan.js'
@@ -316,4 +317,26 @@ t.test('what a revision keeps is text that others can compare: members in order,
     JSON.stringify(revisionData({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'x' }, spec: { template } } as never)),
     '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"2","b":"1"}},"spec":{"containers":[{"image":"i","name":"c"}],"restartPolicy":"Always"}}}}',
   )
+})
+
+t.test('of two old pods on a node that surges the ready one stays, also when clocks say it is the younger', async (t) => {
+  const daemons = {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: meta,
+    spec: { selector: {}, template: { spec: { containers: [] } }, updateStrategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } },
+  }
+  const remove = (pods: readonly Pod[]) =>
+    planDaemons({
+      set: daemons as never,
+      nodes: [{ apiVersion: 'v1', kind: 'Node', metadata: { name: 'n' } }],
+      pods,
+      hash: 'newest',
+      now,
+      backingOff: () => false,
+    }).remove.map((each) => each.metadata.name)
+  const works = pod('works', { ageMs: 1000 })
+  const starts = pod('starts', { ready: false, phase: 'Pending', ageMs: 60_000 })
+  t.same(remove([starts, works]), ['starts'])
+  t.same(remove([pod('first', { ageMs: 60_000 }), pod('second', { ageMs: 1000 })]), ['second'], 'else the older one stays')
 })
