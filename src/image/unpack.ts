@@ -18,7 +18,7 @@ import {
   utimesSync,
   writeSync,
 } from 'node:fs'
-import { errnoName, hasErrno, SysError } from '../lib/index.js'
+import { hasErrno, SysError } from '../lib/index.js'
 import { makeNode, S_IFBLK, S_IFCHR, S_IFIFO, setXattr } from '../sys/index.js'
 import { componentsOf, diskPath, HostilePath, layerPaths, removeTree, shownPath } from './layer-paths.js'
 import type { TarEntry, TarSink } from './tar-read.js'
@@ -58,9 +58,9 @@ const text = (path: string): string => Buffer.from(path, 'latin1').toString('utf
 function explainStep(entry: TarEntry, error: unknown): Error {
   if (error instanceof HostilePath) return error
   const name = shownPath(entry.path)
-  if (error instanceof SysError) return new Error(`${error.call} ${name}: ${error.code}`, { cause: undefined })
-  const { code, syscall, errno } = error as NodeJS.ErrnoException
-  return syscall === undefined ? (error as Error) : new Error(`${syscall} ${name}: ${code ?? errnoName(Math.abs(errno ?? 0))}`)
+  if (error instanceof SysError) return new SysError(error.call, error.errno, name)
+  const { syscall, errno } = error as NodeJS.ErrnoException
+  return syscall === undefined ? (error as Error) : new SysError(syscall, Math.abs(errno ?? 0), name)
 }
 
 /** A sink that writes below `root`, which must exist and be empty. `finish` sets the folders' times and returns the sums. */

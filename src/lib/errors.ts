@@ -74,6 +74,9 @@ const namesByNumber = new Map<number, string>(Object.entries(ERRNO).map(([name, 
 /** `ENOENT` for 2; `errno 999` for a number that is not in the table. */
 export const errnoName = (errno: number): string => namesByNumber.get(errno) ?? `errno ${errno}`
 
+/** Of what people meet who know nothing of system calls; as Node words it. */
+const WORDS: Readonly<Record<string, string>> = { ENOSPC: ' (no space left on device)', EDQUOT: ' (disk quota exceeded)' }
+
 /** A system call that failed: which call, on what, with which errno. */
 export class SysError extends Error {
   /** `ENOENT`, … as Node's own errors carry it. */
@@ -83,12 +86,13 @@ export class SysError extends Error {
   readonly subject: string
 
   constructor(call: string, errno: number, subject = '', options?: ErrorOptions) {
-    super(`${subject ? `${call} ${subject}` : call}: ${errnoName(errno)}`, options)
+    const name = errnoName(errno)
+    super(`${subject ? `${call} ${subject}` : call}: ${name}${WORDS[name] ?? ''}`, options)
     this.name = 'SysError'
     this.call = call
     this.errno = errno
     this.subject = subject
-    this.code = errnoName(errno)
+    this.code = name
   }
 }
 

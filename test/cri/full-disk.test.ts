@@ -1,6 +1,6 @@
 // A disk that is full, wherever that is: said in words, nothing half made stays, and what is there can be removed. Needs root.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { explain, hasErrno } from '../../src/lib/index.js'
@@ -89,7 +89,14 @@ t.test('a full disk', options, async (t) => {
 
     const free = fill(path)
     const before = files()
-    await t.rejects(pull(), { message: /^pull of .*app:v1: .*no space left/i })
+    const all = statSync(join(path, 'fill')).size
+    // Full from the start, or in the middle of downloading and unpacking.
+    for (const spare of [0, 16, 128, 400].map((kilobytes) => kilobytes * 1024)) {
+      truncateSync(join(path, 'fill'), all - spare)
+      await t.rejects(pull(), { message: /^pull of .*app:v1: .*no space left/i })
+      t.strictSame(files(), before, `${spare} bytes were free`)
+    }
+    fill(path)
     await t.rejects(create(), { message: /^container more: .*no space left/i })
     t.equal((await cri.containerStatus(id)).status.state, 'CONTAINER_RUNNING', 'what runs is not harmed')
     t.match(await cri.execSync(id, ['true']), { exitCode: 0 })
