@@ -1,12 +1,12 @@
 // Pods on a bridge, with real packets. Needs root.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { cni as command } from '../../src/cni/command.js'
 import { type Cni, createCni } from '../../src/cni/index.js'
 import type { CommandIo } from '../../src/lib/index.js'
-import { withNetwork } from '../../src/sys/index.js'
+import { Nftables, withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, pings, root, silent } from './network.js'
 
 // A machine with other work is slow; nothing here measures time.
@@ -106,6 +106,46 @@ t.test('a failed ADD leaves nothing', options, async (t) => {
   await t.rejects(cni.add({ containerId: '../evil', netns: pod }), { code: 4, message: /container id "\.\.\/evil"/ })
   await t.rejects(cni.add({ containerId: 'pod', netns: pod, ifName: 'a/b' }), { code: 4 })
   t.same(leases(folder), [])
+})
+
+t.test('DEL and CHECK go by the configuration of ADD, whatever is in force by then', options, async (t) => {
+  const net = lab(t)
+  const { cni, folder, bridge } = cniFor(net, { ipMasq: true })
+  const conflist = join(folder, 'conf', '10-test.conflist')
+  const before = readFileSync(conflist, 'utf8')
+  const [a, b] = [net.namespace('a'), net.namespace('b')]
+  await cni.add({ containerId: 'a', netns: a })
+  await cni.add({ containerId: 'b', netns: b })
+  t.match(JSON.parse(readFileSync(join(folder, 'cache', 'results', 'test-a-eth0'), 'utf8')), {
+    kind: 'cniCacheV1',
+    containerId: 'a',
+    ifName: 'eth0',
+    networkName: 'test',
+    netns: a,
+    result: { cniVersion: '1.1.0', ips: [{ interface: 2 }, { interface: 2 }] },
+  })
+  writeFileSync(
+    conflist,
+    before.replace('"name":"test"', '"name":"next"').replace('"ipMasq":true', '"ipMasq":false').replace(bridge, `${bridge}n`),
+  )
+  t.equal(cni.network().name, 'next', 'the change is seen')
+  await cni.check({ containerId: 'a', netns: a })
+  await cni.del({ containerId: 'a', netns: a })
+  t.same(
+    withNetwork(a, (network) => network.findLink('eth0')),
+    undefined,
+  )
+  const next = await cni.add({ containerId: 'a', netns: a })
+  t.match(next, { interfaces: [{ name: `${bridge}n` }] })
+  rmSync(conflist)
+  await t.rejects(cni.add({ containerId: 'c', netns: net.namespace('c') }), /no networks found in .*: put a \.conflist file there/)
+  // Another process, and no configuration at all.
+  const later = createCni({ confDir: join(folder, 'conf'), cacheDir: join(folder, 'cache'), binDirs: [] })
+  for (const containerId of ['a', 'b', 'never']) await later.del({ containerId })
+  t.same([leases(folder), readdirSync(join(folder, 'cache', 'results'))], [[], []])
+  using nft = new Nftables()
+  const table = { family: 'inet', name: 'knarr-cni' } as const
+  t.same(nft.elements({ table, name: 'masquerade4', key: ['ipv4_addr'], data: 'verdict' }), [])
 })
 
 t.test('VLANs of bridge ports; a kernel that knows none is named', options, async (t) => {

@@ -54,6 +54,24 @@ t.test('pods', options, async (t) => {
     t.strictSame(readdirSync(join(s.dir, 'run', 'sandboxes')), [], 'no folder stays')
   })
 
+  t.test('a pod with addresses of both families', { timeout: 120_000 }, async (t) => {
+    const path = join(s.dir, 'net.d', '10-test.conflist')
+    const before = readFileSync(path, 'utf8')
+    t.teardown(() => writeFileSync(path, before))
+    writeFileSync(path, before.replace(/"ranges":\[/, '"ranges":[[{"subnet":"fd13::/64"}],'))
+    const config = s.pod('both')
+    const { podSandboxId } = await cri.runPodSandbox({ config })
+    const { ip, additionalIps } = (await cri.podSandboxStatus(podSandboxId)).status.network
+    t.match([ip, additionalIps], [/^fd13::/, [{ ip: /^10\.213\./ }]], 'in the order of the network')
+    const id = await run(cri, podSandboxId, config, 'grep both /etc/hosts; ip addr show eth0')
+    await exited(cri, id)
+    const [first, second, ...shown] = contents(s.dir, 'both', 'main/0.log')
+    t.strictSame([first, second], [`${ip}\tboth`, `${additionalIps[0]?.ip}\tboth`])
+    t.ok([ip, additionalIps[0]?.ip].every((one) => shown.join().includes(` ${one}/`)))
+    await cri.removePodSandbox(podSandboxId)
+    t.strictSame(await leftovers(s), [])
+  })
+
   t.test('plugins of others are told bandwidth and ports of the pod', { skip: !existsSync('/usr/lib/cni/bandwidth') }, async (t) => {
     const path = join(s.dir, 'net.d', '10-test.conflist')
     const before = readFileSync(path, 'utf8')

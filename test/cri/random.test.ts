@@ -1,11 +1,11 @@
 // Random sequences of making, starting, killing and removing, several at once, and then: nothing is left. Needs root.
 // KNARR_SEQUENCES says how many (default 100); KNARR_SEED repeats a run.
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Cri, CriError } from '../../src/cri/index.js'
 import { hasErrno, type Random, randomInt, seededRandom, sleep, systemClock } from '../../src/lib/index.js'
-import { IMAGE, leftovers, options, scene } from './scene.js'
+import { IMAGE, leftovers, options, run, scene } from './scene.js'
 
 const SEQUENCES = Number(process.env.KNARR_SEQUENCES ?? 100)
 const SEED = Number(process.env.KNARR_SEED ?? 20_261_122)
@@ -128,6 +128,24 @@ t.test('random sequences', { ...options, timeout: 600_000 }, async (t) => {
     write([{ ...bridge, ipam: small }, { type: 'no-such-plugin' }])
     await t.rejects(cri.runPodSandbox({ config: s.pod('x') }), /no-such-plugin/)
     t.strictSame(await leftovers(s), [])
+    // A plugin that does not let go, until it does.
+    const stuck = join(s.dir, 'stuck')
+    writeFileSync(stuck, '')
+    mkdirSync(join(s.dir, 'bin'))
+    const refusal = `echo '{"code":999,"msg":"the switch does not answer"}'; exit 1`
+    const script = `#!/bin/sh\n[ $CNI_COMMAND != DEL ] || [ ! -e ${stuck} ] || { ${refusal}; }\n[ $CNI_COMMAND != ADD ] || sed 's/.*"prevResult":\\(.*\\)}$/\\1/'\n`
+    writeFileSync(join(s.dir, 'bin', 'stubborn'), script, { mode: 0o755 })
+    write([{ ...bridge, ipam: small }, { type: 'stubborn' }])
+    const held = s.pod('held')
+    const { podSandboxId: pod } = await cri.runPodSandbox({ config: held })
+    const container = await run(cri, pod, held, 'exec sleep 1000')
+    for (const remove of [cri.stopPodSandbox, cri.removePodSandbox])
+      await t.rejects(remove(pod), { message: /^stopping pod sandbox .*plugin stubborn: the switch does not answer$/ })
+    t.match((await cri.containerStatus(container)).status, { state: 'CONTAINER_EXITED' })
+    rmSync(stuck)
+    await cri.removePodSandbox(pod)
+    t.strictSame(await leftovers(s), [])
+
     write([{ ...bridge, ipam: small }])
     const { podSandboxId } = await cri.runPodSandbox({ config: s.pod('only') })
     await t.rejects(cri.runPodSandbox({ config: s.pod('y') }), /address|range|free/i)

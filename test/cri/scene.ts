@@ -142,7 +142,9 @@ export async function openIn(dir: string, images: ImageStore = createImageStore(
     runDir: join(dir, 'run'),
     runtime,
     images,
-    network: cniNetwork(createCni({ confDir: join(dir, 'net.d'), cacheDir: join(dir, 'cni') })),
+    network: cniNetwork(
+      createCni({ confDir: join(dir, 'net.d'), cacheDir: join(dir, 'cni'), binDirs: [join(dir, 'bin'), '/usr/lib/cni'] }),
+    ),
     machine: thisMachine(),
     cdiDirs: [join(dir, 'cdi')],
     clock: systemClock,

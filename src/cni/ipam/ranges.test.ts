@@ -24,14 +24,17 @@ t.test('the walk begins behind the last address and comes around', async (t) => 
   t.same(walk(two, '192.0.2.1'), ['10.0.0.2', '10.0.1.2', '10.0.1.3'], 'a last address of another configuration')
 })
 
-t.test('whatever the last address was, every address comes once', async () => {
+t.test('whatever the last address was, every address comes once', async (t) => {
+  const length = fc.integer({ min: 24, max: 30 })
+  const byte = fc.integer({ min: 0, max: 255 })
   fc.assert(
-    fc.property(fc.integer({ min: 24, max: 30 }), fc.integer({ min: 0, max: 255 }), fc.integer({ min: 0, max: 255 }), (length, a, b) => {
+    fc.property(length, byte, byte, (length, a, b) => {
       const sets = [[{ subnet: `10.0.0.0/${length}` }, { subnet: '10.1.0.0/28' }]]
       const seen = walk(sets, `10.${a % 2}.0.${b}`)
       return new Set(seen).size === seen.length && seen.length === 2 ** (32 - length) - 3 + 13
     }),
   )
+  t.pass('of every length')
 })
 
 t.test('wrong ranges are refused in words', async (t) => {
