@@ -139,6 +139,24 @@ t.test('asked addresses, several ranges, routes and resolvers', async (t) => {
   t.match(again.ips, [{ address: '10.6.0.3/24' }, { address: 'fd06::4/64' }], 'a given-back address rests for a round')
 })
 
+t.test('ranges that come with the request', async (t) => {
+  const plugin = hostLocal(systemClock)
+  const ipRanges = [[{ subnet: '10.7.0.0/24', rangeStart: '10.7.0.9', gateway: '10.7.0.10' }], [{ subnet: 'fd07::/64' }]]
+  const config = {
+    cniVersion: '1.1.0',
+    name: 'brought',
+    type: 'bridge',
+    ipam: { type: 'host-local', dataDir },
+    runtimeConfig: { ipRanges },
+  }
+  const given = async (id: string): Promise<unknown> => (await plugin.add(request(id, { config }))).ips
+  t.match(await given('a'), [
+    { address: '10.7.0.9/24', gateway: '10.7.0.10' },
+    { address: 'fd07::2/64', gateway: 'fd07::1' },
+  ])
+  t.match(await given('b'), [{ address: '10.7.0.11/24' }, { address: 'fd07::3/64' }], 'the gateway is nobody else')
+})
+
 t.test('wrong configurations', async (t) => {
   const plugin = hostLocal(systemClock)
   const base = { cniVersion: '1.1.0', name: 'wrong', type: 'bridge' }

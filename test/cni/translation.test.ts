@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Cni, createCni } from '../../src/cni/index.js'
-import { Nftables, withNetwork } from '../../src/sys/index.js'
+import { Nftables, withConntrack, withNetwork } from '../../src/sys/index.js'
 import { HOST, type Lab, lab, options, root } from './network.js'
 
 // A machine with other work is slow; nothing here measures time.
@@ -144,6 +144,39 @@ t.test('port maps from outside, from the machine, from pods, and of the pod itse
   )
   await w.cni.del({ containerId: 'a', netns: a })
   t.equal(ask(w.net, w.outside, machine, 9080), undefined)
+})
+
+t.test('port maps of UDP hold for flows that are older, and no longer than they are there', options, async (t) => {
+  const w = await world(t, [bridgePlugin('85'), { type: 'portmap', capabilities: { portMappings: true } }])
+  const pod = w.net.namespace('pod')
+  const server = `const s = require('dgram').createSocket('udp6'); s.on('message', (m, r) => s.send(m + ' ' + r.address.replace('::ffff:', ''), r.port, r.address)); s.bind(53, () => console.log('up'))`
+  await once(w.net.start(pod, process.execPath, '-e', server).stdout as NodeJS.ReadableStream, 'data')
+  // One flow: the same port of the client throughout. Each word on its input goes out, what comes back is printed.
+  const client = w.net.start(
+    w.outside,
+    process.execPath,
+    '-e',
+    `const s = require('dgram').createSocket('udp4'); s.bind(4000); s.on('message', (m) => console.log(String(m))); s.on('error', () => {}); process.stdin.on('data', (d) => s.send(String(d).trim(), 9053, '192.0.${worlds}.1'))`,
+  )
+  let heard = ''
+  client.stdout?.on('data', (chunk) => {
+    heard += chunk
+  })
+  const say = async (word: string, done: () => boolean): Promise<void> => {
+    for (; !done(); await new Promise((resolve) => setTimeout(resolve, 20))) client.stdin?.write(`${word}\n`)
+  }
+  const flow = (): boolean =>
+    withConntrack(undefined, (conntrack) => conntrack.list(4).some(({ original }) => original.destinationPort === 9053))
+  await say('before', flow)
+  const runtimeConfig = { portMappings: [{ hostPort: 9053, containerPort: 53, protocol: 'UDP' }] }
+  await w.cni.add({ containerId: 'pod', netns: pod, runtimeConfig })
+  await say('mapped', () => heard.includes('mapped'))
+  t.match(heard, new RegExp(`^mapped 192\\.0\\.${worlds}\\.2$`, 'm'), 'source kept')
+  client.kill('SIGKILL')
+  await once(client, 'exit')
+  t.ok(flow())
+  await w.cni.del({ containerId: 'pod', netns: pod, runtimeConfig })
+  t.notOk(flow(), 'nothing remembers the way')
 })
 
 t.test('garbage collection of one network leaves what others have on the machine', options, async (t) => {
