@@ -56,7 +56,7 @@ const bundleName = (value: string): string[] =>
 export const clusterTrustBundleResource = defineResource<ClusterTrustBundle>({
   of: ClusterTrustBundle,
   name: bundleName,
-  columns: [column('SignerName', ({ spec }) => spec?.signerName || '<none>'), ageOf()],
+  columns: [column('SignerName', ({ spec }) => spec?.signerName || '<none>')],
   selectableFields: { 'spec.signerName': ({ spec }) => spec?.signerName },
   validate: clusterTrustBundleErrors,
   validateUpdate: clusterTrustBundleUpdateErrors,

@@ -184,7 +184,6 @@ export const ipAddressResource = defineResource<IPAddress>({
         .filter(Boolean)
         .join('/')
     }),
-    ageOf(),
   ],
   selectableFields: { 'spec.parentRef.name': ({ spec }) => spec?.parentRef?.name },
   validate: ipAddressErrors,

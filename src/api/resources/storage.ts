@@ -132,7 +132,6 @@ export const storageVersionMigrationResource = defineResource<StorageVersionMigr
       const { group, resource } = spec?.resource ?? { group: '', resource: '' }
       return group ? `${resource}.${group}` : resource
     }),
-    ageOf(),
   ],
   validate: storageVersionMigrationErrors,
   validateUpdate: storageVersionMigrationUpdateErrors,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { humanDuration } from '../columns.js'
 import { tableOf } from '../render.js'
-import { findResource } from './table.js'
+import { findResource, resourceTypes } from './table.js'
 
 const now = Date.UTC(2026, 0, 1, 12)
 const metadata = { name: 'x', creationTimestamp: '2026-01-01T11:55:00Z' }
@@ -55,29 +55,79 @@ t.test('pods', async (t) => {
   t.equal(pod({ phase: 'Running', containerStatuses: [again] }).cells[3], '2 (30s ago)')
 })
 
-t.test('the columns of kubectl', async (t) => {
+t.test('the columns of kubectl, for every kind', async (t) => {
   const names: Readonly<Record<string, string>> = {
-    'core v1 nodes': 'Name|Status|Roles|Age|Version|Internal-IP*|External-IP*|OS-Image*|Kernel-Version*|Container-Runtime*',
-    'core v1 services': 'Name|Type|Cluster-IP|External-IP|Port(s)|Age|Selector*',
-    'apps v1 deployments': 'Name|Ready|Up-to-date|Available|Age|Containers*|Images*|Selector*',
-    'apps v1 replicasets': 'Name|Desired|Current|Ready|Age|Containers*|Images*|Selector*',
-    'apps v1 daemonsets': 'Name|Desired|Current|Ready|Up-to-date|Available|Node Selector|Age|Containers*|Images*|Selector*',
-    'apps v1 statefulsets': 'Name|Ready|Age|Containers*|Images*',
-    'batch v1 jobs': 'Name|Status|Completions|Duration|Age|Containers*|Images*|Selector*',
-    'batch v1 cronjobs': 'Name|Schedule|Timezone|Suspend|Active|Last Schedule|Age|Containers*|Images*|Selector*',
+    'core v1 componentstatuses': 'Name|Status|Message|Error',
+    'core v1 configmaps': 'Name|Data|Age',
+    'core v1 endpoints': 'Name|Endpoints|Age',
     'core v1 events': 'Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*',
+    'core v1 limitranges': 'Name|Created At',
+    'core v1 namespaces': 'Name|Status|Age',
+    'core v1 nodes': 'Name|Status|Roles|Age|Version|Internal-IP*|External-IP*|OS-Image*|Kernel-Version*|Container-Runtime*',
+    'core v1 persistentvolumeclaims': 'Name|Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age|VolumeMode*',
     'core v1 persistentvolumes':
       'Name|Capacity|Access Modes|Reclaim Policy|Status|Claim|StorageClass|VolumeAttributesClass|Reason|Age|VolumeMode*',
-    'core v1 persistentvolumeclaims': 'Name|Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age|VolumeMode*',
-    'networking.k8s.io v1 ingresses': 'Name|Class|Hosts|Address|Ports|Age',
-    'rbac.authorization.k8s.io v1 rolebindings': 'Name|Role|Age|Users*|Groups*|ServiceAccounts*',
-    'policy v1 poddisruptionbudgets': 'Name|Min Available|Max Unavailable|Allowed Disruptions|Age',
-    'autoscaling v2 horizontalpodautoscalers': 'Name|Reference|Targets|MinPods|MaxPods|Replicas|Age',
-    'certificates.k8s.io v1 certificatesigningrequests': 'Name|Age|SignerName|Requestor|RequestedDuration|Condition',
+    'core v1 pods': 'Name|Ready|Status|Restarts|Age|IP*|Node*|Nominated Node*|Readiness Gates*',
+    'core v1 podtemplates': 'Name|Containers|Images|Pod Labels',
+    'core v1 replicationcontrollers': 'Name|Desired|Current|Ready|Age|Containers*|Images*|Selector*',
+    'core v1 resourcequotas': 'Name|Request|Limit|Age',
     'core v1 secrets': 'Name|Type|Data|Age',
+    'core v1 serviceaccounts': 'Name|Secrets|Age',
+    'core v1 services': 'Name|Type|Cluster-IP|External-IP|Port(s)|Age|Selector*',
+    'apiregistration.k8s.io v1 apiservices': 'Name|Service|Available|Age',
+    'apps v1 controllerrevisions': 'Name|Controller|Revision|Age',
+    'apps v1 daemonsets': 'Name|Desired|Current|Ready|Up-to-date|Available|Node Selector|Age|Containers*|Images*|Selector*',
+    'apps v1 deployments': 'Name|Ready|Up-to-date|Available|Age|Containers*|Images*|Selector*',
+    'apps v1 replicasets': 'Name|Desired|Current|Ready|Age|Containers*|Images*|Selector*',
+    'apps v1 statefulsets': 'Name|Ready|Age|Containers*|Images*',
+    'events.k8s.io v1 events': 'Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*',
+    'autoscaling v1 horizontalpodautoscalers': 'Name|Reference|Targets|MinPods|MaxPods|Replicas|Age',
+    'autoscaling v2 horizontalpodautoscalers': 'Name|Reference|Targets|MinPods|MaxPods|Replicas|Age',
+    'batch v1 cronjobs': 'Name|Schedule|Timezone|Suspend|Active|Last Schedule|Age|Containers*|Images*|Selector*',
+    'batch v1 jobs': 'Name|Status|Completions|Duration|Age|Containers*|Images*|Selector*',
+    'certificates.k8s.io v1 certificatesigningrequests': 'Name|Age|SignerName|Requestor|RequestedDuration|Condition',
+    'certificates.k8s.io v1 clustertrustbundles': 'Name|SignerName',
+    'certificates.k8s.io v1 podcertificaterequests': 'Name|PodName|ServiceAccountName|NodeName|SignerName|State|Age',
+    'networking.k8s.io v1 ingressclasses': 'Name|Controller|Parameters|Age',
+    'networking.k8s.io v1 ingresses': 'Name|Class|Hosts|Address|Ports|Age',
+    'networking.k8s.io v1 ipaddresses': 'Name|ParentRef',
+    'networking.k8s.io v1 networkpolicies': 'Name|Pod-Selector|Age',
+    'networking.k8s.io v1 servicecidrs': 'Name|CIDRs|Age',
+    'policy v1 poddisruptionbudgets': 'Name|Min Available|Max Unavailable|Allowed Disruptions|Age',
+    'rbac.authorization.k8s.io v1 clusterrolebindings': 'Name|Role|Age|Users*|Groups*|ServiceAccounts*',
+    'rbac.authorization.k8s.io v1 clusterroles': 'Name|Created At',
+    'rbac.authorization.k8s.io v1 rolebindings': 'Name|Role|Age|Users*|Groups*|ServiceAccounts*',
+    'rbac.authorization.k8s.io v1 roles': 'Name|Created At',
+    'storage.k8s.io v1 csidrivers': 'Name|AttachRequired|PodInfoOnMount|StorageCapacity|TokenRequests|RequiresRepublish|Modes|Age',
+    'storage.k8s.io v1 csinodes': 'Name|Drivers|Age',
+    'storage.k8s.io v1 csistoragecapacities': 'Name|StorageClassName|Capacity',
     'storage.k8s.io v1 storageclasses': 'Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age',
+    'storage.k8s.io v1 volumeattachments': 'Name|Attacher|PV|Node|Attached|Age',
+    'storage.k8s.io v1 volumeattributesclasses': 'Name|DriverName|Age',
+    'storagemigration.k8s.io v1 storageversionmigrations': 'Name|Resource',
+    'admissionregistration.k8s.io v1 mutatingadmissionpolicies': 'Name|Mutations|ParamKind|Age',
+    'admissionregistration.k8s.io v1 mutatingadmissionpolicybindings': 'Name|PolicyName|ParamRef|Age',
+    'admissionregistration.k8s.io v1 mutatingwebhookconfigurations': 'Name|Webhooks|Age',
+    'admissionregistration.k8s.io v1 validatingadmissionpolicies': 'Name|Validations|ParamKind|Age',
+    'admissionregistration.k8s.io v1 validatingadmissionpolicybindings': 'Name|PolicyName|ParamRef|Age',
+    'admissionregistration.k8s.io v1 validatingwebhookconfigurations': 'Name|Webhooks|Age',
+    'apiextensions.k8s.io v1 customresourcedefinitions': 'Name|Created At',
+    'scheduling.k8s.io v1 priorityclasses': 'Name|Value|Global-Default|Age|PreemptionPolicy',
+    'coordination.k8s.io v1 leases': 'Name|Holder|Age',
+    'node.k8s.io v1 runtimeclasses': 'Name|Handler|Age',
+    'discovery.k8s.io v1 endpointslices': 'Name|AddressType|Ports|Endpoints|Age',
+    'flowcontrol.apiserver.k8s.io v1 flowschemas': 'Name|PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL',
+    'flowcontrol.apiserver.k8s.io v1 prioritylevelconfigurations':
+      'Name|Type|NominalConcurrencyShares|Queues|HandSize|QueueLengthLimit|Age',
+    'resource.k8s.io v1 deviceclasses': 'Name|Age',
+    'resource.k8s.io v1 devicetaintrules': 'Name|Age',
+    'resource.k8s.io v1 resourceclaims': 'Name|State|Age',
+    'resource.k8s.io v1 resourceclaimtemplates': 'Name|Age',
+    'resource.k8s.io v1 resourceslices': 'Name|Node|Driver|Pool|Age',
   }
-  for (const [path, expected] of Object.entries(names)) t.equal(shown(path, {}).names, expected, path)
+  const listed = resourceTypes.filter(({ verbs }) => verbs.includes('list'))
+  const paths = listed.map(({ group, version, plural }) => `${group || 'core'} ${version} ${plural}`)
+  t.same(Object.fromEntries(paths.map((path) => [path, shown(path, {}).names])), names)
 })
 
 t.test('cells', async (t) => {
