@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
+import { appArmorParser } from '../runtime/index.js'
 import { CriError } from './errors.js'
 import { appArmorProfile, DEFAULT_PROFILE, defaultProfile, loadedProfiles } from './spec/apparmor.js'
 import type { LinuxContainerSecurityContext } from './types.js'
@@ -13,10 +14,6 @@ export interface AppArmorFiles {
   /** Where profiles and what they include live. */
   readonly folder: string
 }
-
-/** Undefined where AppArmor's own programs are not installed. */
-export const appArmorParser = (): string | undefined =>
-  ['/usr/sbin/apparmor_parser', '/sbin/apparmor_parser'].find((path) => existsSync(path))
 
 const thisMachine = (): AppArmorFiles => ({
   profiles: '/sys/kernel/security/apparmor/profiles',

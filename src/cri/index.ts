@@ -1,5 +1,4 @@
 // Pods and containers as the kubelet asks for them: CRI v1 over our own runtime, images and networking.
-export { appArmorParser } from './apparmor.js'
 export { createCri, type RunningCri } from './cri.js'
 export type { CriOptions, Machine, NetworkPod, PodNetwork } from './engine.js'
 export * from './errors.js'

@@ -1,5 +1,5 @@
 // Pod sandboxes: made, stopped, removed.
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasErrno, randomInt } from '../lib/index.js'
 import { createNetworkNamespace, mount, pinNamespace, RuntimeError, removeNetworkNamespace, unmount } from '../runtime/index.js'
@@ -227,6 +227,11 @@ export async function stopPodSandbox(engine: Engine, podSandboxId: string): Prom
     if (record?.phase !== 'ready') return
     await stopLocked(engine, record)
   })
+}
+
+/** Goes on with a stop that was cut off: the last thing that it does is to remove the sandbox's folder. */
+export async function finishStop(engine: Engine, record: SandboxRecord): Promise<void> {
+  if (existsSync(sandboxDir(engine, record.id))) await stopLocked(engine, record)
 }
 
 async function stopLocked(engine: Engine, record: SandboxRecord): Promise<void> {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { RuntimeError } from '../runtime/index.js'
 import { demolish, exitOf, watchContainer } from './containers.js'
 import { containersOf, type Engine, spoolDir } from './engine.js'
-import { sweepSandbox, watchPause } from './pods.js'
+import { finishStop, sweepSandbox, watchPause } from './pods.js'
 
 const isGone = (error: unknown): boolean => error instanceof RuntimeError && error.code === 'NotFound'
 
@@ -37,7 +37,10 @@ async function recoverSandboxes(engine: Engine): Promise<void> {
       await sweepSandbox(engine, record)
       continue
     }
-    if (record.phase === 'stopped') continue
+    if (record.phase === 'stopped') {
+      await finishStop(engine, record).catch((err: unknown) => engine.log.error('stop not finished', { sandbox: record.id, err }))
+      continue
+    }
     try {
       if (record.bootId !== engine.machine.bootId) continue
       const state = await engine.runtime.state(record.id)

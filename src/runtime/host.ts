@@ -5,6 +5,7 @@ import { type CgroupStats, checked, launch, memoryFile, mount, O_NONBLOCK, openC
 import { pauseProgram } from './pause.js'
 
 export {
+  appArmorParser,
   createNetworkNamespace,
   type Mount as HostMount,
   makeFifo,

@@ -1,4 +1,5 @@
 // The kernel's interfaces; the only folder that imports koffi.
+export * from './apparmor.js'
 export * from './cgroup/index.js'
 export * from './conntrack/conntrack.js'
 export * from './files.js'

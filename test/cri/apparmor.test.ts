@@ -1,7 +1,8 @@
 // Containers under AppArmor, where the kernel has it and profiles can be compiled. Needs root.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { appArmorParser, type SecurityProfile } from '../../src/cri/index.js'
+import type { SecurityProfile } from '../../src/cri/index.js'
+import { appArmorParser } from '../../src/sys/index.js'
 import { contents, exited, leftovers, options, run, scene, slowness } from './scene.js'
 
 t.setTimeout(300_000 * slowness)

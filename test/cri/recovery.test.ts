@@ -1,6 +1,6 @@
 // The daemon is killed and started again: pods, logs, exits and half-made things. Over gRPC, as others use it. Needs root.
 import { type ChildProcess, fork } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { ContainerStatus, PodSandboxConfig } from '../../src/cri/index.js'
@@ -131,6 +131,28 @@ t.test('recovery', options, async (t) => {
         await life.client.call('RemovePodSandbox', { podSandboxId: id })
       t.strictSame(await leftovers(s), [], `round ${round}`)
     }
+  })
+
+  t.test('a stop that was cut off after its first word is finished', { timeout: 120_000 }, async (t) => {
+    const config = s.pod('cut')
+    const podSandboxId = (await life.client.call('RunPodSandbox', { config })).podSandboxId as string
+    const containerId = await create(life.client, podSandboxId, config, 'stays', 'sleep 1000')
+    await life.client.call('StartContainer', { containerId })
+    await life.kill()
+    const record = join(s.dir, 'cri/sandboxes', `${podSandboxId}.json`)
+    writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), phase: 'stopped' }))
+    life = await startDaemon(s)
+    t.equal((await statusOf(life.client, containerId)).state, 'CONTAINER_EXITED')
+    const processes = readdirSync('/proc').filter((pid) => {
+      try {
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(podSandboxId)
+      } catch {
+        return false
+      }
+    })
+    t.same(processes, [], 'its pause process has ended')
+    await life.client.call('RemovePodSandbox', { podSandboxId })
+    t.strictSame(await leftovers(s), [])
   })
 
   t.test('records of another boot: ended, not lost', { timeout: 120_000 }, async (t) => {
