@@ -193,14 +193,13 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
 
   /** A kubelet does one thing after the other with a pod. */
   const inOrder = keyedLock()
-  const start = (uid: string, key: string): Promise<void> => inOrder(uid, () => startNow(uid, key))
+  const start = (uid: string, key: string, fails: boolean): Promise<void> => inOrder(uid, () => startNow(uid, key, fails))
   const stop = (uid: string, key: string): Promise<void> => inOrder(uid, () => stopNow(uid, key))
 
-  async function startNow(uid: string, key: string): Promise<void> {
+  async function startNow(uid: string, key: string, fails: boolean): Promise<void> {
     const pod = current(uid, key)
     if (!pod || pod.metadata.deletionTimestamp || phases.get(uid) !== 'starting') return
     const node = pod.spec?.nodeName ?? ''
-    const fails = random.next() < (options.failureRate ?? 0)
     if (fails) {
       await setStatus(uid, key, 'done', 137)
       phases.set(uid, 'ended')
@@ -259,7 +258,9 @@ export function hollowNodes(options: HollowOptions): HollowNodes {
     } else if (phase === undefined) {
       const ended = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
       phases.set(uid, ended ? 'ended' : 'starting')
-      if (!ended) later(node, between(options.startMs ?? [10, 50]), () => start(uid, key))
+      // Decided once: whoever has to say again that it runs has not failed meanwhile.
+      const fails = random.next() < (options.failureRate ?? 0)
+      if (!ended) later(node, between(options.startMs ?? [10, 50]), () => start(uid, key, fails))
     } else if (phase === 'running') contradict(pod, uid, key)
   }
 

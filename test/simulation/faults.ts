@@ -15,6 +15,18 @@ export interface Faults {
 
 export const calm: Faults = { loss: 0, delayMs: 2, repeat: 0, reorder: 0, cut: 0 }
 
+/** What happened to the messages of a life, or of many: a kind of fault that never happens proves nothing. */
+export interface FaultCounts {
+  lostRequests: number
+  lostAnswers: number
+  delayed: number
+  repeated: number
+  reordered: number
+  cut: number
+}
+
+export const noFaults = (): FaultCounts => ({ lostRequests: 0, lostAnswers: 0, delayed: 0, repeated: 0, reordered: 0, cut: 0 })
+
 /** One end of the network: a process. A dead one gets no answer any more, not even an error. */
 export interface Link {
   readonly handler: HttpHandler
@@ -32,11 +44,15 @@ const never = new Promise<never>(() => {})
 export function link(
   server: HttpHandler,
   name: string,
-  { clock, random, faults }: { clock: SimClock; random: Random; faults: Faults },
+  { clock, random, faults, counts = noFaults() }: { clock: SimClock; random: Random; faults: Faults; counts?: FaultCounts },
 ): Link {
   let dead = false
   let deadly: { at: number; onDeath: () => void } | undefined
-  const wait = (): Promise<void> => new Promise((resolve) => void clock.after(randomInt(random, self.faults.delayMs + 1), resolve))
+  const wait = (): Promise<void> => {
+    const ms = randomInt(random, self.faults.delayMs + 1)
+    if (ms > calm.delayMs) counts.delayed++
+    return new Promise((resolve) => void clock.after(ms, resolve))
+  }
 
   /** Lines of a watch, each on its own way to the reader. */
   async function* watched(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -51,7 +67,10 @@ export function link(
         for (const line of parts) {
           if (line === '') continue
           await wait()
-          if (random.next() < self.faults.cut) throw new Error('connection lost')
+          if (random.next() < self.faults.cut) {
+            counts.cut++
+            throw new Error('connection lost')
+          }
           // A held line follows the next one at once: nothing may come between that loses it.
           if (held === undefined && random.next() < self.faults.reorder) {
             held = line
@@ -63,8 +82,12 @@ export function link(
             continue
           }
           lines.push(line)
-          if (random.next() < self.faults.repeat) lines.push(line)
+          if (random.next() < self.faults.repeat) {
+            counts.repeated++
+            lines.push(line)
+          }
           if (held !== undefined) {
+            counts.reordered++
             lines.push(held)
             held = undefined
           }
@@ -105,11 +128,17 @@ export function link(
       }
       await wait()
       if (dead) return never
-      if (random.next() < self.faults.loss) throw new Error('connection lost')
+      if (random.next() < self.faults.loss) {
+        counts.lostRequests++
+        throw new Error('connection lost')
+      }
       const response = await server({ ...request, peer: { inProcessUser: { name, groups: ['system:masters'] } } })
       if (dead) return never
       if (response.body instanceof Uint8Array) {
-        if (random.next() < self.faults.loss) throw new Error('answer lost')
+        if (random.next() < self.faults.loss) {
+          counts.lostAnswers++
+          throw new Error('answer lost')
+        }
         await wait()
         return dead ? never : response
       }

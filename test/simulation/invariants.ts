@@ -1,5 +1,6 @@
 // What must never happen, checked at every change of the store.
-import type { Deployment, Pod, ReplicaSet, Resource } from '../../src/api/index.js'
+import { createHash } from 'node:crypto'
+import type { Deployment, Pod, PodTemplateSpec, ReplicaSet, Resource, StatefulSet } from '../../src/api/index.js'
 import type { StoreEvent } from '../../src/store/index.js'
 
 const scaled = (value: number | string | undefined, total: number, up: boolean): number => {
@@ -13,6 +14,20 @@ const isActive = (pod: Pod): boolean =>
   !pod.metadata.deletionTimestamp && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed'
 const ownerOf = (object: Resource): string | undefined => object.metadata.ownerReferences?.find((each) => each.controller)?.uid
 
+/** What people change of workloads, whichever kind they are of. */
+interface Changeable {
+  readonly replicas?: number
+  readonly paused?: boolean
+  readonly suspend?: boolean
+  readonly updateStrategy?: { readonly rollingUpdate?: { readonly partition?: number } }
+  readonly template?: PodTemplateSpec
+}
+
+/** Where a pod of a DaemonSet is or has to go. */
+const nodeOfDaemon = ({ spec }: Pod): string | undefined =>
+  spec?.nodeName ??
+  spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms[0]?.matchFields?.[0]?.values?.[0]
+
 /** What a Deployment was allowed since its pods last were as wanted. */
 interface Bounds {
   most: number
@@ -24,11 +39,19 @@ export class Invariants {
   readonly violations: string[] = []
   /** How many changes were seen. */
   changes = 0
+  /** How many pods ended in failure that nobody had asked to end. */
+  failedPods = 0
+  /** Of every change, in order. */
+  readonly digest = createHash('sha256')
   readonly objects = new Map<string, Resource>()
   /** Names of Deployments whose pods nobody but the rollout takes away: availability is checked too. */
   readonly undisturbed = new Set<string>()
   /** Label value of `app` to the number of pods that evictions must leave healthy. */
   readonly protectedApps = new Map<string, number>()
+  /** A StatefulSet of which ordinals below the partition stay of the revision that was current first. */
+  canary: { readonly set: string; readonly partition: number; first?: string } | undefined
+  /** How many pods of a DaemonSet a node may have, and whether a rollout may leave it without a ready one. */
+  daemons: { readonly set: string; readonly perNode: number; neverBare: boolean } | undefined
   /** Which object a revision of the store wrote or deleted. */
   readonly #written = new Map<number, string>()
   /** What a person was told is done, by kind and name: the newest word on each. */
@@ -46,6 +69,8 @@ export class Invariants {
   onEvent(event: StoreEvent): void {
     const bytes = event.type === 'put' ? event.kv.value : event.previous?.value
     this.changes++
+    this.digest.update(`${event.kv.key} ${event.kv.modRevision} `)
+    if (event.type === 'put') this.digest.update(event.kv.value)
     if (!bytes || bytes.length === 0 || bytes[0] !== 0x7b) return
     const object = JSON.parse(Buffer.from(bytes).toString('utf8')) as Resource
     if (!object.kind) return
@@ -71,6 +96,7 @@ export class Invariants {
 
   #allowed({ spec }: Deployment): { most: number; least: number } {
     const replicas = spec?.replicas ?? 1
+    if (spec?.strategy?.type === 'Recreate') return { most: replicas, least: 0 }
     const rolling = spec?.strategy?.rollingUpdate
     const surge = scaled(rolling?.maxSurge, replicas, true)
     const unavailable = scaled(rolling?.maxUnavailable, replicas, false)
@@ -100,18 +126,52 @@ export class Invariants {
     }
     const set = this.kind<ReplicaSet>('ReplicaSet').find((each) => each.metadata.uid === ownerOf(pod))
     const deployment = set && this.kind<Deployment>('Deployment').find((each) => each.metadata.uid === ownerOf(set))
-    if (deployment) this.#checkRollout(deployment, event.type === 'put' && !event.previous)
+    if (deployment) this.#checkRollout(deployment, event.type === 'put' && !event.previous ? pod.metadata.uid : undefined)
     this.#checkEviction(pod, event)
+    const before =
+      event.type === 'put' && event.previous ? (JSON.parse(Buffer.from(event.previous.value).toString('utf8')) as Pod) : undefined
+    if (pod.status?.phase === 'Failed' && before?.status?.phase !== 'Failed' && !pod.metadata.deletionTimestamp) this.failedPods++
+    this.#checkDaemon(pod, before, event.type === 'put' && !event.previous)
+    if (event.type === 'put' && !event.previous) this.#checkCanary(pod)
   }
 
-  #checkRollout(deployment: Deployment, created: boolean): void {
+  /** Until its status names a current revision a set has none: the newest is. */
+  #checkCanary({ metadata: { name, labels } }: Pod): void {
+    const { canary } = this
+    if (!canary || !name.startsWith(`${canary.set}-`)) return
+    const set = this.kind<StatefulSet>('StatefulSet').find((each) => each.metadata.name === canary.set)
+    const current = set?.status?.currentRevision
+    if (current === undefined) return
+    canary.first ??= current
+    if (current !== canary.first) this.violations.push(`${canary.set} went on to ${current}, below the partition it is ${canary.first}`)
+    const revision = labels?.['controller-revision-hash']
+    if (Number(name.slice(canary.set.length + 1)) < canary.partition && revision !== canary.first) {
+      this.violations.push(`${name} was made of ${revision}, below the partition it is ${canary.first}`)
+    }
+  }
+
+  #checkDaemon(pod: Pod, before: Pod | undefined, created: boolean): void {
+    const owner = pod.metadata.ownerReferences?.find((each) => each.controller)
+    if (!this.daemons || owner?.kind !== 'DaemonSet' || owner.name !== this.daemons.set) return
+    const node = nodeOfDaemon(pod)
+    const others = this.kind<Pod>('Pod').filter((each) => ownerOf(each) === owner.uid && nodeOfDaemon(each) === node && isActive(each))
+    if (created && others.length > this.daemons.perNode) {
+      this.violations.push(`${others.length} pods of ${owner.name} on ${node}, allowed are ${this.daemons.perNode}`)
+    }
+    const taken = before && !before.metadata.deletionTimestamp && pod.metadata.deletionTimestamp && isReady(before)
+    if (this.daemons.neverBare && taken && !others.some((each) => isReady(each))) {
+      this.violations.push(`${pod.metadata.name} was taken from ${node} before another was ready`)
+    }
+  }
+
+  #checkRollout(deployment: Deployment, created: string | undefined): void {
     const bounds = this.#bounds.get(deployment.metadata.uid ?? '')
     if (!bounds || deployment.metadata.deletionTimestamp) return
     const pods = this.#podsOf(deployment)
     const active = pods.filter(isActive).length
     const available = pods.filter((pod) => isActive(pod) && isReady(pod)).length
     const { name } = deployment.metadata
-    if (created && active > bounds.most) {
+    if (created !== undefined && active > bounds.most) {
       const sets = this.kind<ReplicaSet>('ReplicaSet')
         .filter((set) => ownerOf(set) === deployment.metadata.uid)
         .map(
@@ -119,6 +179,13 @@ export class Invariants {
             `${set.metadata.name} ${set.spec?.replicas}/${pods.filter((pod) => isActive(pod) && ownerOf(pod) === set.metadata.uid).length}`,
         )
       this.violations.push(`deployment ${name} has ${active} pods, allowed are ${bounds.most} (${sets.join(', ')})`)
+    }
+    const made = pods.find((pod) => pod.metadata.uid === created)
+    const others = pods.filter(
+      (pod) => ownerOf(pod) !== ownerOf(made ?? pod) && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed',
+    )
+    if (deployment.spec?.strategy?.type === 'Recreate' && others.length > 0) {
+      this.violations.push(`deployment ${name} made ${made?.metadata.name} while ${others.length} pods of before were there`)
     }
     if (bounds.settled && this.undisturbed.has(name) && available < bounds.least) {
       this.violations.push(`deployment ${name} has ${available} available pods, at least ${bounds.least} are wanted`)
@@ -173,9 +240,15 @@ export class Invariants {
   lost(): string[] {
     return [...this.#acknowledged].flatMap(([key, change]) => {
       const [kind = '', name] = key.split(' ')
-      const object = this.kind<Deployment>(kind).find((each) => each.metadata.name === name)
-      const { replicas, paused, template } = object?.spec ?? {}
-      const now: Record<string, unknown> = { replicas, paused: paused ?? false, image: template?.spec?.containers[0]?.image }
+      const object = this.kind<Resource & { readonly spec?: Changeable }>(kind).find((each) => each.metadata.name === name)
+      const { replicas, paused, suspend, updateStrategy, template } = object?.spec ?? {}
+      const now: Record<string, unknown> = {
+        replicas,
+        paused: paused ?? false,
+        suspend: suspend ?? false,
+        image: template?.spec?.containers[0]?.image,
+        partition: updateStrategy?.rollingUpdate?.partition ?? 0,
+      }
       return Object.entries(change).flatMap(([field, value]) =>
         now[field] === value ? [] : [`${key}: ${field} was set to ${value} and is ${now[field]}`],
       )

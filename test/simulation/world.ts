@@ -1,46 +1,32 @@
 // One seeded life of a cluster: API server, controllers, scheduler and hollow nodes in one process, in virtual time, with faults.
 import { setMaxListeners } from 'node:events'
-import {
-  DaemonSet,
-  Deployment,
-  Job,
-  type Kind,
-  Namespace,
-  Node,
-  Pod,
-  PodDisruptionBudget,
-  ReplicaSet,
-  type Resource,
-  StatefulSet,
-} from '../../src/api/index.js'
+import { DaemonSet, Deployment, Job, type Kind, Namespace, type Pod, ReplicaSet, type Resource, StatefulSet } from '../../src/api/index.js'
 import { type Client, createClient } from '../../src/client/index.js'
-import { controllers, runControllers } from '../../src/controlplane/controllers/index.js'
+import { type Controller, controllers, runControllers } from '../../src/controlplane/controllers/index.js'
 import { runScheduler } from '../../src/controlplane/scheduler/index.js'
 import { type HttpHandler, isStatus, type Logger, type Random, randomInt, seededRandom, silentLog } from '../../src/lib/index.js'
-import { EXIT_AFTER_MS, type HollowNodes, hollowNodes } from '../hollow/hollow-nodes.js'
-import { calm, type Faults, type Link, link } from './faults.js'
+import { type HollowNodes, hollowNodes } from '../hollow/hollow-nodes.js'
+import { unfinished } from './converged.js'
+import { calm, type FaultCounts, type Faults, type Link, link, noFaults } from './faults.js'
 import { Invariants } from './invariants.js'
 import { memoryStore } from './memory-store.js'
 import { mortalServer } from './mortal-server.js'
+import { type Deed, NODES, namespace, pick, plot } from './plots.js'
 import { type SimClock, simClock } from './sim-clock.js'
 
 export interface Life {
   readonly violations: readonly string[]
-  /** The store's last revision and virtual time: equal for equal seeds. */
+  /** Of every change of the store, and virtual time: equal for equal seeds. */
   readonly fingerprint: string
-  readonly crashes: number
-  readonly serverCrashes: number
-  /** How often a node fell silent. */
-  readonly silences: number
+  readonly faults: Readonly<Record<keyof FaultCounts | 'crashes' | 'serverCrashes' | 'clockJumps' | 'silentNodes' | 'failedPods', number>>
 }
 
 export interface SimulateOptions {
   readonly log?: Logger
   readonly signingKey: string
+  /** Controllers that are not as they should be, for tests of this. */
+  readonly controllers?: () => readonly Controller[]
 }
-
-const namespace = 'default'
-const NODES = ['node-1', 'node-2', 'node-3', 'node-4']
 
 interface Actor {
   readonly name: string
@@ -66,7 +52,7 @@ const fewerGroups =
 
 /** A process that dies now and then, and comes back. */
 function process_(actor: Actor, world: World): { calmDown(): void; crashes(): number; stop(): void } {
-  const { clock, random, server, faults } = world
+  const { clock, random, server, faults, counts } = world
   let crashes = 0
   let settled = false
   let current: { link: Link; abort: AbortController } | undefined
@@ -75,7 +61,7 @@ function process_(actor: Actor, world: World): { calmDown(): void; crashes(): nu
     if (stopped) return
     const abort = new AbortController()
     setMaxListeners(0, abort.signal)
-    const mine = link(server, `system:${actor.name}`, { clock, random, faults: settled ? calm : faults })
+    const mine = link(server, `system:${actor.name}`, { clock, random, faults: settled ? calm : faults, counts })
     current = { link: mine, abort }
     if (!settled && world.crashEvery > 0) {
       mine.killAt(20 + randomInt(random, world.crashEvery), () => {
@@ -108,268 +94,15 @@ interface World {
   readonly random: Random
   readonly server: Parameters<typeof link>[0]
   readonly faults: Faults
+  readonly counts: FaultCounts
   readonly crashEvery: number
 }
 
-const labels = (app: string) => ({ app })
-const template = (app: string, version: number, annotations: Record<string, string> = {}) => ({
-  metadata: { labels: labels(app), annotations },
-  spec: {
-    terminationGracePeriodSeconds: 1,
-    containers: [{ name: 'main', image: `image:${version}`, resources: { requests: { cpu: '100m', memory: '64Mi' } } }],
-  },
-})
-
-const pick = <T>(random: Random, items: readonly T[]): T => items[randomInt(random, items.length)] as T
-
-/** Something a person does; NotFound and Conflict are theirs to live with. */
-type Deed = (user: Client, random: Random) => Promise<void>
-
-/** What a person may change of a workload. */
-interface Change {
-  readonly spec: {
-    readonly replicas?: number
-    readonly paused?: boolean
-    readonly template?: { readonly spec: { readonly containers: readonly { readonly name: string; readonly image: string }[] } }
-  }
-}
-
-function plot(random: Random, invariants: Invariants): { readonly create: readonly Deed[]; readonly deeds: readonly Deed[] } {
-  const create: Deed[] = []
-  const deeds: Deed[] = []
-  let version = 1
-  const patch =
-    (kind: Parameters<Client['patch']>[0], name: string, change: Change): Deed =>
-    async (user) => {
-      const { replicas, paused, template: next } = change.spec
-      const image = next?.spec.containers[0]?.image
-      // Without an answer nobody knows what holds.
-      invariants.onChange(kind.kind, name, undefined)
-      await user.patch(kind, { namespace, name }, change, { type: 'strategic' })
-      const wishes = { replicas, paused, image }
-      invariants.onChange(kind.kind, name, Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== undefined)))
-    }
-
-  // A Deployment that only its rollouts disturb.
-  const surge = pick(random, [0, 1, 2, '25%', '50%'] as const)
-  const unavailable = surge === 0 ? pick(random, [1, 2, '50%'] as const) : pick(random, [0, 1, '25%'] as const)
-  const size = 2 + randomInt(random, 6)
-  invariants.undisturbed.add('web')
-  create.push((user) =>
-    user
-      .create(Deployment, {
-        apiVersion: 'apps/v1',
-        kind: 'Deployment',
-        metadata: { name: 'web', namespace },
-        spec: {
-          replicas: size,
-          selector: { matchLabels: labels('web') },
-          strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: surge, maxUnavailable: unavailable } },
-          revisionHistoryLimit: randomInt(random, 4),
-          minReadySeconds: randomInt(random, 3),
-          template: template('web', version),
-        },
-      })
-      .then(() => {}),
-  )
-  const image = (): Change => ({ spec: { template: { spec: { containers: [{ name: 'main', image: `image:${++version}` }] } } } })
-  deeds.push(
-    (user, r) => patch(Deployment, 'web', image())(user, r),
-    (user, r) => patch(Deployment, 'web', image())(user, r),
-    (user, r) => patch(Deployment, 'web', { spec: { replicas: 1 + randomInt(r, 8) } })(user, r),
-    (user, r) => patch(Deployment, 'web', { spec: { paused: true } })(user, r),
-    (user, r) => patch(Deployment, 'web', { spec: { paused: false } })(user, r),
-  )
-  const others = [statefulPlot, jobPlot, daemonPlot, budgetPlot, chaosPlot]
-  for (const other of others) if (random.next() < 0.5) other({ create, deeds, image, patch, random, invariants })
-  return { create, deeds }
-}
-
-interface Plot {
-  readonly create: Deed[]
-  readonly deeds: Deed[]
-  readonly image: () => Change
-  readonly patch: (kind: Parameters<Client['patch']>[0], name: string, change: Change) => Deed
-  readonly random: Random
-  readonly invariants: Invariants
-}
-
-function statefulPlot({ create, deeds, image, patch, random }: Plot): void {
-  create.push((user) =>
-    user
-      .create(StatefulSet, {
-        apiVersion: 'apps/v1',
-        kind: 'StatefulSet',
-        metadata: { name: 'db', namespace },
-        spec: {
-          replicas: 1 + randomInt(random, 4),
-          serviceName: 'db',
-          podManagementPolicy: pick(random, ['OrderedReady', 'Parallel']),
-          selector: { matchLabels: labels('db') },
-          template: template('db', 1),
-        },
-      })
-      .then(() => {}),
-  )
-  deeds.push(
-    (user, r) => patch(StatefulSet, 'db', image())(user, r),
-    (user, r) => patch(StatefulSet, 'db', { spec: { replicas: randomInt(r, 5) } })(user, r),
-    (user, r) => user.delete(Pod, { namespace, name: `db-${randomInt(r, 3)}` }).then(() => {}),
-  )
-}
-
-function jobPlot({ create, random }: Plot): void {
-  create.push((user) =>
-    user
-      .create(Job, {
-        apiVersion: 'batch/v1',
-        kind: 'Job',
-        metadata: { name: 'work', namespace },
-        spec: {
-          completions: 2 + randomInt(random, 6),
-          parallelism: 1 + randomInt(random, 4),
-          backoffLimit: 1000,
-          completionMode: pick(random, ['Indexed', 'NonIndexed']),
-          template: {
-            ...template('work', 1, { [EXIT_AFTER_MS]: String(200 + randomInt(random, 8000)) }),
-            spec: { ...template('work', 1).spec, restartPolicy: 'Never' },
-          },
-        },
-      })
-      .then(() => {}),
-  )
-}
-
-function daemonPlot({ create, deeds, image, patch }: Plot): void {
-  create.push((user) =>
-    user
-      .create(DaemonSet, {
-        apiVersion: 'apps/v1',
-        kind: 'DaemonSet',
-        metadata: { name: 'agent', namespace },
-        spec: { selector: { matchLabels: labels('agent') }, template: template('agent', 1) },
-      })
-      .then(() => {}),
-  )
-  deeds.push(
-    (user, r) => patch(DaemonSet, 'agent', image())(user, r),
-    (user, r) =>
-      user
-        .patch(Node, { name: pick(r, NODES) }, { metadata: { labels: { round: String(randomInt(r, 9)) } } }, { type: 'merge' })
-        .then(() => {}),
-  )
-}
-
-/** Evictions may take pods only as far as the budget lets them. */
-function budgetPlot({ create, deeds, random, invariants }: Plot): void {
-  const replicas = 3 + randomInt(random, 3)
-  const least = 1 + randomInt(random, replicas - 1)
-  invariants.protectedApps.set('guarded', least)
-  create.push(async (user) => {
-    await user.create(PodDisruptionBudget, {
-      apiVersion: 'policy/v1',
-      kind: 'PodDisruptionBudget',
-      metadata: { name: 'guarded', namespace },
-      spec: { minAvailable: least, selector: { matchLabels: labels('guarded') } },
-    })
-    await user.create(Deployment, {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name: 'guarded', namespace },
-      spec: { replicas, selector: { matchLabels: labels('guarded') }, template: template('guarded', 1) },
-    })
-  })
-  const evict: Deed = async (user) => {
-    const { items } = await user.list(Pod, { namespace, labelSelector: 'app=guarded' })
-    for (const pod of items.slice(0, 2)) {
-      const { name } = pod.metadata
-      const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } }
-      await user.createSubresource(Pod, { namespace, name }, 'eviction', eviction).catch((error: unknown) => {
-        if (!isStatus(error, 'TooManyRequests', 'NotFound', 'Conflict', 'InternalError')) throw error
-      })
-    }
-  }
-  deeds.push(evict, evict, evict)
-}
-
-/** A Deployment whose pods are shot at, and that is deleted in one way or another. */
-function chaosPlot({ create, deeds, image, patch, random, invariants }: Plot): void {
-  /** What was wished for before does not outlive the object. */
-  const forget = (): void => invariants.onChange('Deployment', 'shop', undefined)
-  const make: Deed = (user) => {
-    forget()
-    return user
-      .create(Deployment, {
-        apiVersion: 'apps/v1',
-        kind: 'Deployment',
-        metadata: { name: 'shop', namespace },
-        spec: {
-          replicas: 3,
-          selector: { matchLabels: labels('shop') },
-          strategy: { type: pick(random, ['RollingUpdate', 'Recreate']) },
-          template: template('shop', 1),
-        },
-      })
-      .then(() => {})
-  }
-  create.push(make)
-  deeds.push(
-    (user, r) => patch(Deployment, 'shop', image())(user, r),
-    async (user, r) => {
-      const { items } = await user.list(Pod, { namespace, labelSelector: 'app=shop' })
-      const victim = items[randomInt(r, Math.max(1, items.length))]
-      if (victim) await user.delete(Pod, victim.metadata)
-    },
-    async (user, r) => {
-      const { items } = await user.list(Pod, { namespace, labelSelector: 'app=shop' })
-      const stray = items[0]
-      if (stray) await user.patch(Pod, stray.metadata, { metadata: { labels: { app: `stray-${randomInt(r, 99)}` } } }, { type: 'merge' })
-    },
-    (user, r) => {
-      forget()
-      return user
-        .delete(Deployment, { namespace, name: 'shop' }, { propagationPolicy: pick(r, ['Background', 'Foreground', 'Orphan'] as const) })
-        .then(() => {})
-    },
-    make,
-  )
-}
-
-const isDone = (object: Resource): string | undefined => {
-  const { kind, metadata, spec, status } = object as Resource & { spec: Record<string, unknown>; status?: Record<string, unknown> }
-  const wanted = (spec.replicas as number | undefined) ?? 1
-  const count = (name: string): number => (status?.[name] as number | undefined) ?? 0
-  const say = (what: string): string => `${kind} ${metadata.name}: ${what}`
-  if (metadata.deletionTimestamp) return say('is still being deleted')
-  if (kind === 'Job') {
-    const conditions = (status?.conditions ?? []) as { type: string }[]
-    if (!conditions.some((each) => each.type === 'Complete')) return say('is not complete')
-    return count('succeeded') === spec.completions ? undefined : say(`has ${count('succeeded')} of ${spec.completions} completions`)
-  }
-  if (status?.observedGeneration !== metadata.generation) return say('was not looked at')
-  if (kind === 'DaemonSet') {
-    const ready = count('desiredNumberScheduled') === NODES.length && count('numberReady') === NODES.length
-    return ready && count('updatedNumberScheduled') === NODES.length ? undefined : say('is not on every node')
-  }
-  if (spec.paused) return undefined
-  const all = ['replicas', 'readyReplicas', 'updatedReplicas'].every((name) => count(name) === wanted)
-  return all ? undefined : say(`has ${JSON.stringify(status)}, wanted are ${wanted}`)
-}
-
-function unfinished(invariants: Invariants): string[] {
-  const open = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job'].flatMap((kind) =>
-    invariants.kind(kind).flatMap((object) => isDone(object) ?? []),
-  )
-  const pods = invariants.kind<Pod>('Pod').filter((pod) => pod.metadata.deletionTimestamp || !pod.spec?.nodeName)
-  return [
-    ...open,
-    ...pods.map((pod) => `Pod ${pod.metadata.name} is ${pod.spec?.nodeName ? 'terminating' : 'waiting'}`),
-    ...invariants.orphans(),
-  ]
-}
-
 /** Lives one seed from its first node to its last pod. */
-export async function simulate(seed: number, { log = silentLog, signingKey }: SimulateOptions): Promise<Life> {
+export async function simulate(
+  seed: number,
+  { log = silentLog, signingKey, controllers: chosen = controllers }: SimulateOptions,
+): Promise<Life> {
   const random = seededRandom(seed)
   const clock = simClock()
   const store = memoryStore()
@@ -395,7 +128,8 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
       }
     : calm
   const crashEvery = random.next() < 0.7 ? pick(random, [100, 300, 1000]) : 0
-  const world: World = { clock, random, server: fewerGroups(server), faults, crashEvery }
+  const counts = noFaults()
+  const world: World = { clock, random, server: fewerGroups(server), faults, counts, crashEvery }
   const user = createClient(link(server, 'user', { clock, random, faults: calm }).handler)
   /** As the clock's, looking only after something has changed in the store. */
   const runUntil = (ms: number, check?: () => boolean): Promise<boolean> => {
@@ -424,7 +158,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
     if (await during(user.find(Namespace, { name }))) continue
     await during(user.create(Namespace, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }))
   }
-  const nodeLink = link(server, 'nodes', { clock, random, faults: { ...faults, cut: 0 } })
+  const nodeLink = link(server, 'nodes', { clock, random, faults: { ...faults, cut: 0 }, counts })
   const nodes: HollowNodes = hollowNodes({
     client: createClient(nodeLink.handler),
     clock,
@@ -434,6 +168,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
     nodes: NODES,
     startMs: [50, 1500],
     stopMs: [50, 900],
+    failureRate: pick(random, [0, 0, 0.03, 0.2]),
     onContainers: (pod, running) => invariants.onContainers(pod, running),
   })
   const common = { clock, random, log }
@@ -447,7 +182,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
             client,
             signal,
             options: { rootCa: 'CA' },
-            controllers: controllers().filter(({ name }) => !IDLE.test(name)),
+            controllers: chosen().filter(({ name }) => !IDLE.test(name)),
           }),
       },
       world,
@@ -475,21 +210,26 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   await runUntil(120_000, () => invariants.kind('ServiceAccount').some((each) => each.metadata.namespace === namespace))
   if (random.next() < 0.4) api.setMortality(pick(random, [50, 200, 600]))
   for (const deed of create) await insist(deed)
-  let silences = 0
+  let silentNodes = 0
+  let clockJumps = 0
   let silent: string | undefined
   /** A node without power: shorter than anyone notices, until it is NotReady, or until its pods are moved. */
   const fallSilent = async (): Promise<void> => {
-    silences++
+    silentNodes++
     silent = pick(random, NODES)
     nodes.silence(silent)
     // Pods now go away by themselves.
     invariants.undisturbed.clear()
+    if (invariants.daemons) invariants.daemons.neverBare = false
     await runUntil(pick(random, [20_000, 60_000, 60_000, 360_000]))
   }
   for (let round = 2 + randomInt(random, 5); round > 0; round--) {
     await runUntil(randomInt(random, 8000))
     await attempt(pick(random, deeds))
-    if (random.next() < 0.1) clock.jump(randomInt(random, 240_000) - 120_000)
+    if (random.next() < 0.1) {
+      clockJumps++
+      clock.jump(randomInt(random, 240_000) - 120_000)
+    }
     if (!silent && random.next() < 0.08) await fallSilent()
   }
 
@@ -508,6 +248,7 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
 
   violations.push(...invariants.lost())
   invariants.protectedApps.clear()
+  if (invariants.daemons) invariants.daemons.neverBare = false
   // And when it is taken back, nothing of it may stay.
   const kinds: readonly Kind[] = [Deployment, ReplicaSet, StatefulSet, DaemonSet, Job] as never
   for (const kind of kinds) await during(user.deleteCollection(kind, { namespace }, { propagationPolicy: 'Background' }))
@@ -515,12 +256,16 @@ export async function simulate(seed: number, { log = silentLog, signingKey }: Si
   if (!(await runUntil(600_000, () => owned() === 0 && invariants.orphans().length === 0))) {
     violations.push(`left behind: ${owned()} pods; ${invariants.orphans().join('; ')}`)
   }
-  const fingerprint = `${await store.revision()} ${clock.monotonic()}`
+  const fingerprint = `${invariants.digest.digest('hex').slice(0, 16)} ${await store.revision()} ${clock.monotonic()}`
   for (const each of processes) each.stop()
   nodeLink.kill()
   end.abort(new Error('end'))
   await Promise.race([api.close(), runUntil(1000)])
   await store.close()
   const crashes = processes.reduce((sum, each) => sum + each.crashes(), 0)
-  return { violations, fingerprint, crashes, serverCrashes: api.crashes(), silences }
+  return {
+    violations,
+    fingerprint,
+    faults: { ...counts, crashes, serverCrashes: api.crashes(), clockJumps, silentNodes, failedPods: invariants.failedPods },
+  }
 }
