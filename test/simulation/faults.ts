@@ -39,7 +39,8 @@ export interface Link {
   killAt(request: number, onDeath: () => void): void
 }
 
-const never = new Promise<never>(() => {})
+/** A promise of its own each time: one that all wait for would hold all of them in memory. */
+const never = (): Promise<never> => new Promise(() => {})
 
 export function link(
   server: HttpHandler,
@@ -99,7 +100,7 @@ export function link(
       (error: Error) => lines.end(error),
     )
     for await (const line of lines) {
-      if (dead) await never
+      if (dead) await never()
       yield Buffer.from(`${line}\n`)
     }
   }
@@ -114,7 +115,7 @@ export function link(
       deadly = { at: self.sent + request, onDeath }
     },
     async handler(request): Promise<HttpResponse> {
-      if (dead) return never
+      if (dead) return never()
       self.sent++
       const dies = deadly !== undefined && self.sent >= deadly.at
       const onDeath = deadly?.onDeath
@@ -122,25 +123,25 @@ export function link(
         deadly = undefined
         dead = true
         onDeath?.()
-        if (random.next() < 0.5) return never
+        if (random.next() < 0.5) return never()
         await server({ ...request, peer: { inProcessUser: { name, groups: ['system:masters'] } } }).catch(() => undefined)
-        return never
+        return never()
       }
       await wait()
-      if (dead) return never
+      if (dead) return never()
       if (random.next() < self.faults.loss) {
         counts.lostRequests++
         throw new Error('connection lost')
       }
       const response = await server({ ...request, peer: { inProcessUser: { name, groups: ['system:masters'] } } })
-      if (dead) return never
+      if (dead) return never()
       if (response.body instanceof Uint8Array) {
         if (random.next() < self.faults.loss) {
           counts.lostAnswers++
           throw new Error('answer lost')
         }
         await wait()
-        return dead ? never : response
+        return dead ? never() : response
       }
       return { ...response, body: watched(response.body) }
     },

@@ -21,7 +21,8 @@ export interface MortalServerOptions {
   readonly signingKey: string
 }
 
-const never = new Promise<never>(() => {})
+/** A promise of its own each time: one that all wait for would hold all of them in memory. */
+const never = (): Promise<never> => new Promise(() => {})
 
 /** One life of the server: after its end nothing of it reaches the store, and its callers see their connections break. */
 interface Body {
@@ -44,12 +45,12 @@ function body(store: Store, beforeWrite: (die: () => void) => boolean): Body {
     reject(new Error('connection lost: the server died'))
   }
   const alive = <T>(run: () => Promise<T>): Promise<T> =>
-    end.signal.aborted ? never : run().then((value) => (end.signal.aborted ? never : value))
+    end.signal.aborted ? never() : run().then((value) => (end.signal.aborted ? never() : value))
   /** The last write of a life may have come through or not. */
   const write = <T>(run: () => Promise<T>): Promise<T> => {
-    if (end.signal.aborted) return never
+    if (end.signal.aborted) return never()
     const through = beforeWrite(die)
-    return through ? alive(run) : never
+    return through ? alive(run) : never()
   }
   return {
     died,
