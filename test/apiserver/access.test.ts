@@ -5,7 +5,7 @@ import t from 'tap'
 import { signerOf, signToken } from '../../src/controlplane/apiserver/authentication/jwt.js'
 import { systemClock, systemRandom, virtualClock } from '../../src/lib/index.js'
 import { createCa, issue } from '../../src/pki/index.js'
-import { configMap, defaultAccount, pod, startServer, type TestServer } from './harness.js'
+import { ADMIN, configMap, defaultAccount, pod, startServer, type TestServer } from './harness.js'
 
 const context = { clock: systemClock, random: systemRandom }
 const bob = { name: 'bob', groups: [] }
@@ -311,6 +311,85 @@ void t.test('impersonation needs the right to it', async (t) => {
   const groups = { 'impersonate-user': 'x', 'impersonate-group': 'system:masters' }
   t.equal((await ask('GET', '/api/v1/secrets', undefined, { headers: groups })).status, 200)
   t.equal((await ask('GET', '/api/v1/secrets', undefined, { headers: { 'impersonate-group': 'system:masters' } })).status, 500)
+})
+
+void t.test('each part of an impersonated identity needs its own right', async (t) => {
+  const { ask } = await startServer(t)
+  const whoami = (headers: Record<string, string>, asked = bob) =>
+    ask('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {}, { user: asked, headers: { 'impersonate-user': 'x', ...headers } })
+  const all = {
+    'impersonate-uid': 'u',
+    'impersonate-group': 'g',
+    'impersonate-extra-scopes': 's',
+    'impersonate-extra-example.com%2fteam': 't',
+  }
+  t.same((await whoami(all, ADMIN as typeof bob)).body.status.userInfo, {
+    username: 'x',
+    uid: 'u',
+    groups: ['g', 'system:authenticated'],
+    extra: { scopes: ['s'], 'example.com/team': ['t'] },
+  })
+  const account = await whoami({ 'impersonate-user': 'system:serviceaccount:n:a' }, ADMIN as typeof bob)
+  t.same(account.body.status.userInfo.groups, ['system:serviceaccounts', 'system:serviceaccounts:n', 'system:authenticated'])
+  const rights = { name: 'impersonate' }
+  await ask('POST', `${rbac}/clusterroles`, {
+    metadata: rights,
+    rules: [{ verbs: ['impersonate'], apiGroups: [''], resources: ['users'], resourceNames: ['x'] }],
+  })
+  await ask(
+    'POST',
+    `${rbac}/clusterrolebindings`,
+    binding('impersonate', { kind: 'ClusterRole', ...rights }, [user('bob')], 'ClusterRoleBinding'),
+  )
+  t.equal((await whoami({})).body.status.userInfo.username, 'x')
+  const cases: readonly [Record<string, string>, string, string, string][] = [
+    [{ 'impersonate-group': 'g' }, 'groups "g"', 'groups', ''],
+    [{ 'impersonate-uid': 'u' }, 'uids.authentication.k8s.io "u"', 'uids', 'authentication.k8s.io'],
+    [{ 'impersonate-extra-scopes': 's' }, 'userextras.authentication.k8s.io "s"', 'userextras/scopes', 'authentication.k8s.io'],
+  ]
+  for (const [headers, what, resource, of] of cases) {
+    const { status, body } = await whoami(headers)
+    const why = `User "bob" cannot impersonate resource "${resource}" in API group "${of}" at the cluster scope`
+    t.same([status, body.message], [403, `${what} is forbidden: ${why}`])
+    t.same(body.details, { name: /"(.)"/.exec(what)?.[1], ...(of && { group: of }), kind: resource.split('/')[0] })
+  }
+  t.equal(
+    (await whoami({ 'impersonate-user': 'system:serviceaccount:n:a' })).body.message,
+    'serviceaccounts "a" is forbidden: User "bob" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "n"',
+  )
+})
+
+void t.test('questions that ask nothing, or too much', async (t) => {
+  const { ask } = await startServer(t)
+  const review = (spec: object, what = 'subjectaccessreviews') => ask('POST', `/apis/authorization.k8s.io/v1/${what}`, { spec })
+  const none = await review({})
+  t.equal(none.status, 422)
+  t.same(none.body.details, {
+    group: 'authorization.k8s.io',
+    kind: 'SubjectAccessReview',
+    causes: [
+      {
+        reason: 'FieldValueInvalid',
+        message: 'Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified',
+        field: 'spec.resourceAttributes',
+      },
+      { reason: 'FieldValueInvalid', message: 'Invalid value: "": at least one of user or group must be specified', field: 'spec.user' },
+    ],
+  })
+  t.match((await review({ resourceAttributes: {}, nonResourceAttributes: { path: '/x' } }, 'selfsubjectaccessreviews')).body, {
+    code: 422,
+    message:
+      'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec.nonResourceAttributes: Invalid value: {"path":"/x"}: cannot be specified in combination with resourceAttributes',
+  })
+  const local = (namespace: string) =>
+    review({ user: 'x', resourceAttributes: { namespace, verb: 'get', resource: 'pods' } }, 'namespaces/default/localsubjectaccessreviews')
+  t.match((await local('other')).body, {
+    code: 422,
+    message:
+      'LocalSubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace',
+  })
+  t.match((await local('default')).body.status, { allowed: false })
+  t.match((await review({}, 'selfsubjectrulesreviews')).body, { code: 400, message: 'no namespace on request' })
 })
 
 void t.test('a kubelet sees its own node and what its pods refer to', async (t) => {

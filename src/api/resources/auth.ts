@@ -22,7 +22,7 @@ import {
   podCertificateRequestUpdateErrors,
   prepareCertificateRequestUpdate,
 } from '../validation/certificates.js'
-import { localReviewErrors, reviewErrors, selfReviewErrors, tokenReviewErrors } from '../validation/reviews.js'
+import { localReviewErrors, reviewErrors, selfReviewErrors } from '../validation/reviews.js'
 
 function condition({ status }: CertificateSigningRequest): string {
   const has = (type: string): boolean => status?.conditions?.some((c) => c.type === type) ?? false
@@ -85,7 +85,7 @@ const create = ['create'] as const
 const anyName = (): string[] => []
 
 export const reviewResources = [
-  defineResource<TokenReview>({ of: TokenReview, verbs: create, name: anyName, validate: tokenReviewErrors }),
+  defineResource<TokenReview>({ of: TokenReview, verbs: create, name: anyName }),
   defineResource<SelfSubjectReview>({ of: SelfSubjectReview, verbs: create, name: anyName }),
   defineResource<SubjectAccessReview>({ of: SubjectAccessReview, verbs: create, name: anyName, validate: reviewErrors }),
   defineResource<LocalSubjectAccessReview>({ of: LocalSubjectAccessReview, verbs: create, name: anyName, validate: localReviewErrors }),

@@ -1,8 +1,6 @@
 // Questions about who one is and what one may do.
-import { type FieldError, invalid, required } from '../field-error.js'
-import type { LocalSubjectAccessReview, SelfSubjectAccessReview, SubjectAccessReview, TokenReview } from '../generated/kinds.js'
-
-export const tokenReviewErrors = ({ spec }: TokenReview): FieldError[] => (spec?.token ? [] : [required('spec.token')])
+import { type FieldError, invalid } from '../field-error.js'
+import type { LocalSubjectAccessReview, SelfSubjectAccessReview, SubjectAccessReview } from '../generated/kinds.js'
 
 function attributesErrors(
   spec: { readonly resourceAttributes?: unknown; readonly nonResourceAttributes?: unknown } | undefined,
@@ -31,10 +29,9 @@ export const selfReviewErrors = ({ spec }: SelfSubjectAccessReview): FieldError[
 
 export function localReviewErrors(review: LocalSubjectAccessReview): FieldError[] {
   const errors = reviewErrors(review as unknown as SubjectAccessReview)
-  if (review.spec?.resourceAttributes?.namespace !== review.metadata.namespace)
-    errors.push(
-      invalid('spec.resourceAttributes.namespace', review.spec?.resourceAttributes?.namespace ?? '', 'must match metadata.namespace'),
-    )
+  const { resourceAttributes } = review.spec ?? {}
+  if (resourceAttributes && resourceAttributes.namespace !== review.metadata.namespace)
+    errors.push(invalid('spec.resourceAttributes.namespace', resourceAttributes.namespace ?? '', 'must match metadata.namespace'))
   if (review.spec?.nonResourceAttributes)
     errors.push(invalid('spec.nonResourceAttributes', review.spec.nonResourceAttributes, 'disallowed on this kind of request'))
   return errors

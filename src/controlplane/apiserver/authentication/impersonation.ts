@@ -1,6 +1,6 @@
 // A user who may act as another does so: `Impersonate-User` and its companions.
 import { ApiError, type HttpHeaders } from '../../../lib/index.js'
-import type { Authorizer } from '../authorization/authorizer.js'
+import { type AuthorizationAttributes, type Authorizer, forbidden } from '../authorization/authorizer.js'
 import type { Filter, User } from '../http/context.js'
 import { extraHeaders, splitList } from './front-proxy.js'
 
@@ -35,7 +35,7 @@ export function impersonation(authorizer: Authorizer): Filter {
       namespace?: string
       name: string
     }): Promise<void> => {
-      const { allowed, reason } = await authorizer.authorize({
+      const question: AuthorizationAttributes = {
         user,
         verb: 'impersonate',
         isResource: true,
@@ -44,13 +44,9 @@ export function impersonation(authorizer: Authorizer): Filter {
         subresource: '',
         path: '',
         ...attributes,
-      })
-      if (allowed) return
-      const where = attributes.namespace ? ` in the namespace "${attributes.namespace}"` : ' at the cluster scope'
-      throw new ApiError(
-        'Forbidden',
-        `${attributes.resource} "${attributes.name}" is forbidden: User "${user.name}" cannot impersonate resource "${attributes.resource}" in API group "${attributes.group}"${where}${reason ? `: ${reason}` : ''}`,
-      )
+      }
+      const { allowed, reason } = await authorizer.authorize(question)
+      if (!allowed) throw forbidden(question, reason)
     }
     const account = SERVICE_ACCOUNT.exec(target.name)
     if (account) await ask({ group: '', resource: 'serviceaccounts', namespace: account[1] as string, name: account[2] as string })

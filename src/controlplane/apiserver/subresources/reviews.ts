@@ -1,5 +1,12 @@
 // Questions asked as objects: who is this, may they do that. Nothing is stored.
-import type { JsonObject, PolicyRule, SubjectAccessReviewSpec, TokenReviewSpec } from '../../../api/index.js'
+import {
+  type JsonObject,
+  type PolicyRule,
+  type Resource,
+  type SubjectAccessReviewSpec,
+  type TokenReviewSpec,
+  throwIfInvalid,
+} from '../../../api/index.js'
 import { ApiError, asError, type HttpRequest, rfc3339 } from '../../../lib/index.js'
 import { type Authenticator, withAuthenticated } from '../authentication/authenticator.js'
 import type { ServiceAccountTokens } from '../authentication/service-accounts.js'
@@ -35,6 +42,11 @@ const question =
     if (value.kind !== undefined && value.kind !== kind)
       throw new ApiError('BadRequest', `${String(value.kind)} in version "v1" cannot be handled as a ${kind}`)
     const spec = (value.spec ?? {}) as JsonObject
+    const { namespace } = context.info
+    throwIfInvalid(
+      { group, kind, name: '' },
+      type.validate({ apiVersion: type.apiVersion, kind, metadata: { name: '', namespace }, spec } as Resource),
+    )
     const { status, spec: shown = spec } = await review(spec, context, value)
     const metadata = { creationTimestamp: kind === 'SelfSubjectReview' ? rfc3339(services.backend.clock.now()) : null }
     return answer(
@@ -49,18 +61,8 @@ const question =
     )
   }
 
-const invalidReview = (kind: string, message: string): ApiError =>
-  new ApiError('Invalid', `${kind}.authorization.k8s.io "" is invalid: ${message}`)
-
-async function access(kind: string, spec: Partial<SubjectAccessReviewSpec>, user: User, authorizer: Authorizer): Promise<unknown> {
+async function access(spec: Partial<SubjectAccessReviewSpec>, user: User, authorizer: Authorizer): Promise<unknown> {
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec
-  if (resource && path)
-    throw invalidReview(kind, 'spec.nonResourceAttributes: Invalid value: cannot be specified in combination with resourceAttributes')
-  if (!resource && !path)
-    throw invalidReview(
-      kind,
-      'spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified',
-    )
   const fields =
     resource?.fieldSelector?.requirements?.map(({ key, values }) => `${key}=${values?.[0] ?? ''}`).join(',') ??
     resource?.fieldSelector?.rawSelector
@@ -80,11 +82,12 @@ async function access(kind: string, spec: Partial<SubjectAccessReviewSpec>, user
   return { allowed: decision.allowed, ...(decision.reason && { reason: decision.reason }) }
 }
 
-function namedUser(kind: string, { user = '', groups = [], uid, extra = {} }: Partial<SubjectAccessReviewSpec>): User {
-  if (!user && groups.length === 0)
-    throw invalidReview(kind, 'spec.user: Invalid value: "": at least one of user or group must be specified')
-  return { name: user, groups, extra, ...(uid && { uid }) }
-}
+const namedUser = ({ user = '', groups = [], uid, extra = {} }: Partial<SubjectAccessReviewSpec>): User => ({
+  name: user,
+  groups,
+  extra,
+  ...(uid && { uid }),
+})
 
 const userInfo = ({ name, uid, groups, extra }: User): unknown => ({
   username: name,
@@ -128,28 +131,13 @@ const AUTHN = 'authentication.k8s.io'
 
 export function reviewHandlers(services: ReviewServices): SpecialHandlers {
   const { authorizer, rbac } = services
+  const aboutOther = async (spec: JsonObject) => ({ status: await access(spec, namedUser(spec), authorizer) })
   return new Map<string, SpecialHandler>([
-    [
-      `${AUTHZ}/subjectaccessreviews`,
-      question('SubjectAccessReview', AUTHZ, async (spec) => ({
-        status: await access('SubjectAccessReview', spec, namedUser('SubjectAccessReview', spec), authorizer),
-      })),
-    ],
-    [
-      `${AUTHZ}/localsubjectaccessreviews`,
-      question('LocalSubjectAccessReview', AUTHZ, async (spec, { info }) => {
-        const { namespace } = (spec.resourceAttributes ?? {}) as { namespace?: string }
-        if (namespace !== info.namespace) {
-          throw new ApiError('BadRequest', `spec.resourceAttributes.namespace must match namespace: ${info.namespace}`)
-        }
-        return { status: await access('LocalSubjectAccessReview', spec, namedUser('LocalSubjectAccessReview', spec), authorizer) }
-      }),
-    ],
+    [`${AUTHZ}/subjectaccessreviews`, question('SubjectAccessReview', AUTHZ, aboutOther)],
+    [`${AUTHZ}/localsubjectaccessreviews`, question('LocalSubjectAccessReview', AUTHZ, aboutOther)],
     [
       `${AUTHZ}/selfsubjectaccessreviews`,
-      question('SelfSubjectAccessReview', AUTHZ, async (spec, { user }) => ({
-        status: await access('SelfSubjectAccessReview', spec, user, authorizer),
-      })),
+      question('SelfSubjectAccessReview', AUTHZ, async (spec, { user }) => ({ status: await access(spec, user, authorizer) })),
     ],
     [
       `${AUTHZ}/selfsubjectrulesreviews`,
