@@ -64,7 +64,7 @@ t.test('values', async (t) => {
     containerMetrics(facts, labels)
       .filter((metric) => metric.name === name)
       .map(({ labelValues, value }) => [...labelValues.slice(5), value])
-  t.strictSame(of('container_cpu_usage_seconds_total'), [[3]])
+  t.strictSame(of('container_cpu_usage_seconds_total'), [[3.9]])
   t.strictSame(of('container_memory_mapped_file'), [[14]], 'the groups below too')
   t.strictSame(of('container_memory_failures_total'), [
     ['pgfault', 'container', 11],
@@ -74,7 +74,7 @@ t.test('values', async (t) => {
     ['', '8', '1', 'Read', 1],
     ['', '8', '1', 'Write', 2],
   ])
-  t.strictSame(of('container_pressure_cpu_waiting_seconds_total'), [[2]])
+  t.strictSame(of('container_pressure_cpu_waiting_seconds_total'), [[2.5]])
   t.strictSame(of('container_spec_cpu_quota'), [[0]], 'no quota')
   t.strictSame(of('container_hugetlb_usage_bytes'), [['2MB', 21]])
   const [, received] = podMetrics(parseNetDev('eth0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0'), labels, 1)
