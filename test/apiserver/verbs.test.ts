@@ -158,6 +158,34 @@ void t.test('deletecollection takes what the selector means', async (t) => {
   )
 })
 
+void t.test('deletecollection: nothing when dry, what is held stays, dependents first', async (t) => {
+  const { ask } = await startServer(t)
+  const held = { name: 'b', finalizers: ['example.com/hold'] }
+  for (const name of ['a', 'b', 'c']) await ask('POST', maps, { ...configMap(name), metadata: name === 'b' ? held : { name } })
+  const left = async (): Promise<unknown[]> =>
+    (await ask('GET', maps)).body.items.map(({ metadata }: any) => [
+      metadata.name,
+      metadata.finalizers,
+      Boolean(metadata.deletionTimestamp),
+    ])
+  const page = await ask('DELETE', `${maps}?dryRun=All&limit=2`)
+  t.match(page.body, { kind: 'ConfigMapList', metadata: { continue: /./, remainingItemCount: 1 } })
+  t.same((await left()).length, 3)
+  await ask('DELETE', maps, { propagationPolicy: 'Foreground' })
+  t.same(await left(), [
+    ['a', ['foregroundDeletion'], true],
+    ['b', ['example.com/hold', 'foregroundDeletion'], true],
+    ['c', ['foregroundDeletion'], true],
+  ])
+  t.match((await ask('PATCH', `${maps}/b`, { metadata: { finalizers: [...held.finalizers, 'foregroundDeletion', 'n.e/w'] } })).body, {
+    code: 422,
+    message:
+      'ConfigMap "b" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"n.e/w"}',
+  })
+  await ask('DELETE', maps, { propagationPolicy: 'Background' })
+  t.same(await left(), [['b', ['example.com/hold'], true]])
+})
+
 void t.test('bindings, status and the fields that each door leaves alone', async (t) => {
   const { ask } = await startServer(t)
   await ask(...defaultAccount())

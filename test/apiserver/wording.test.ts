@@ -133,6 +133,29 @@ void t.test('who makes an object does not own its status', async (t) => {
   t.equal((await ask('PATCH', '/api/v1/namespaces/n/status?fieldManager=other', status, APPLY)).status, 200, 'no conflict')
 })
 
+void t.test('a conflict names the door through which the other came', async (t) => {
+  const { ask } = await startServer(t)
+  await ask('POST', `${deployments}?fieldManager=me`, deployment())
+  await ask('PATCH', `${deployments}/web/scale?fieldManager=autoscaler`, { spec: { replicas: 3 } })
+  const { body } = await ask('GET', `${deployments}/web`)
+  t.match(
+    body.metadata.managedFields.find(({ manager }: { manager: string }) => manager === 'autoscaler'),
+    { operation: 'Update', apiVersion: 'apps/v1', subresource: 'scale', fieldsV1: { 'f:spec': { 'f:replicas': {} } } },
+  )
+  const scale = 'conflict with "autoscaler" with subresource "scale" using apps/v1'
+  const apply = (path: string, wanted: object) => ask('PATCH', `${deployments}/${path}?fieldManager=app`, wanted, APPLY)
+  const whole = deployment({ replicas: 7 })
+  whole.spec.template.spec.containers = [{ name: 'web', image: 'other' }]
+  const refused = await apply('web', whole)
+  t.equal(
+    refused.body.message,
+    `Apply failed with 2 conflicts: ${scale}: .spec.replicas\nconflict with "me" using apps/v1: .spec.template.spec.containers[name="web"].image`,
+  )
+  t.same(refused.body.details.causes[0], { reason: 'FieldManagerConflict', message: scale, field: '.spec.replicas' })
+  const scaled = await apply('web/scale', { apiVersion: 'autoscaling/v1', kind: 'Scale', metadata: { name: 'web' }, spec: { replicas: 9 } })
+  t.match(scaled, { status: 409, body: { message: `Apply failed with 1 conflict: ${scale}: .spec.replicas` } })
+})
+
 void t.test('methods, versions', async (t) => {
   const { ask } = await startServer(t)
   await ask('POST', maps, configMap('a'))
