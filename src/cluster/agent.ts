@@ -16,6 +16,7 @@ import { chooseApplier, removeOtherRules } from './applier.js'
 import { letPodsThrough } from './forwarding.js'
 import { addressHost, addServiceRoute, cgroupHost, enableForwarding, ensureNodeAddress, volumeHost } from './hosts.js'
 import { keepServingFresh, nodeIdentity, servingIdentity } from './identity.js'
+import type { KubeletConfiguration } from './kubelet-configuration.js'
 import { watchShutdown } from './machine-shutdown.js'
 import { paths } from './paths.js'
 import { followPodNetwork } from './pod-network.js'
@@ -43,6 +44,8 @@ export interface AgentOptions {
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   readonly staticPodPath: string
+  /** What a file says of the kubelet; flags count before it. */
+  readonly kubeletConfiguration: KubeletConfiguration
   /** Socket of somebody else's CRI runtime; '' for our own. */
   readonly runtimeEndpoint: string
   /** Most bytes that one layer of an image may unpack to; undefined for the image store's own. */
@@ -133,6 +136,12 @@ export async function runAgent(
     ? ownRuntime(options.imageLayerLimit, context)
     : foreignRuntime(options.runtimeEndpoint, context))
   const resolvConf = options.resolvConf ?? nodeResolvConf()
+  const { settings: fromFile, withoutEffect } = options.kubeletConfiguration
+  if (withoutEffect.length > 0) log.info('fields of the kubelet configuration change nothing here', { fields: withoutEffect })
+  const shutdownGrace = {
+    shutdownGracePeriodSeconds: options.shutdownGraceSeconds || (fromFile.shutdownGracePeriodSeconds ?? 0),
+    shutdownGracePeriodCriticalPodsSeconds: options.shutdownGraceSecondsCritical || (fromFile.shutdownGracePeriodCriticalPodsSeconds ?? 0),
+  }
   const kubelet = createKubelet({
     client,
     cri,
@@ -149,13 +158,13 @@ export async function runAgent(
     version: KUBERNETES_VERSION,
     log: log.child({ component: 'kubelet' }),
     settings: {
+      ...fromFile,
       clusterDomain: options.clusterDomain,
       clusterDNS: options.clusterDns === '' ? [] : [options.clusterDns],
       staticPodPath: options.staticPodPath,
       nodeLabels: options.nodeLabels,
       registerWithTaints: options.nodeTaints,
-      shutdownGracePeriodSeconds: options.shutdownGraceSeconds,
-      shutdownGracePeriodCriticalPodsSeconds: options.shutdownGraceSecondsCritical,
+      ...shutdownGrace,
     },
   })
   const services = informer(client, Service, { clock, log, indexes: dnsIndexes.services })
@@ -192,7 +201,7 @@ export async function runAgent(
   signal.addEventListener('abort', () => status.close(), { once: true })
   const work = [
     kubelet.run(signal),
-    watchShutdown({ graceSeconds: options.shutdownGraceSeconds, shutdown: () => kubelet.shutdown(), log }, signal).catch(
+    watchShutdown({ graceSeconds: shutdownGrace.shutdownGracePeriodSeconds, shutdown: () => kubelet.shutdown(), log }, signal).catch(
       fail('shutdown watch'),
     ),
     nodeApi().catch(fail('node API')),

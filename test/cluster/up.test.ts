@@ -1,5 +1,6 @@
 // Needs root. One command from nothing to a cluster, on a machine without any network; what it prints, what it leaves, and the way back.
 import t from 'tap'
+import { parseQuantity } from '../../src/api/index.js'
 import { createSwitch } from '../machines/machine.js'
 import { expectClean, KNARR } from '../walkthrough/cluster.js'
 
@@ -49,7 +50,18 @@ t.test('up, down, and up again', { skip }, async (t) => {
     (await machine.exec(['sh', '-c', "pgrep -af '[s]upervise-|[m]ain.js (server|agent)'; ip -br link | grep -E 'knarr|veth'"])).stdout,
     '',
   )
-  await knarr('up')
+  const wrong = await machine.exec([KNARR, 'up', '--kubelet-config=kubelet.yaml'])
+  t.match(wrong.stderr, /--kubelet-config: "kubelet\.yaml": give the whole path, from \/ on/)
+  const configuration =
+    'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: 17\nkubeReserved: { memory: 100Mi }\n'
+  await machine.must(['sh', '-c', 'cat > /mnt/home/kubelet.yaml'], { input: configuration })
+  await knarr('up', '--kubelet-config=/mnt/home/kubelet.yaml')
+  await kubectl('wait', 'node/lone', '--for=jsonpath={.status.capacity.pods}=17', '--timeout=60s')
+  const [capacity, allocatable] = (
+    await kubectl('get', 'node', 'lone', '-o', 'jsonpath={.status.capacity.memory} {.status.allocatable.memory}')
+  ).split(' ')
+  const bytes = (text = ''): bigint => (parseQuantity(text)?.nanos ?? 0n) / 1_000_000_000n
+  t.equal(bytes(capacity) - bytes(allocatable), 200n * 1024n * 1024n, 'set aside, beside the 100Mi that are never given out')
   t.equal(await kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}'), 'b')
   await kubectl('rollout', 'status', 'deploy/demo', '--timeout=300s')
   await knarr('down', '--purge')

@@ -1,8 +1,11 @@
 // The flags of the commands that make and run clusters, and the options they become.
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
-import { describeFlags, type FlagSpecs, type Flags, UsageError } from '../../lib/index.js'
+import { isAbsolute } from 'node:path'
+import { describeFlags, explain, type FlagSpecs, type Flags, UsageError } from '../../lib/index.js'
 import type { AgentOptions } from '../agent.js'
+import { type KubeletConfiguration, parseKubeletConfiguration } from '../kubelet-configuration.js'
 import { nodeAddress } from '../node-address.js'
 import { paths } from '../paths.js'
 import { type LogLevel, processLog } from '../process-log.js'
@@ -89,6 +92,12 @@ export const agentFlags = {
     value: 'SECONDS',
     default: 0,
   },
+  'kubelet-config': {
+    type: 'string',
+    help: 'a KubeletConfiguration: what may be said of the kubelet beyond flags',
+    value: 'FILE',
+    default: '',
+  },
   'pod-manifest-path': { type: 'string', help: 'folder of static pods', value: 'DIR', default: paths.manifests },
   ...common,
 } as const satisfies FlagSpecs
@@ -133,6 +142,17 @@ export function serverOptions(flags: Flags<typeof serverFlags>): ServerOptions {
   }
 }
 
+function kubeletConfiguration(path: string): KubeletConfiguration {
+  if (path === '') return { settings: {}, withoutEffect: [] }
+  // The agent starts elsewhere, and again after the machine does.
+  if (!isAbsolute(path)) throw new UsageError(`--kubelet-config: "${path}": give the whole path, from / on`)
+  try {
+    return parseKubeletConfiguration(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--kubelet-config: ${path}: ${explain(error)}`)
+  }
+}
+
 export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
   const mode = proxyModes.find((each) => each === flags['proxy-mode'])
   if (!mode) throw new UsageError(`--proxy-mode: "${flags['proxy-mode']}" is none of ${proxyModes.join(', ')}`)
@@ -160,6 +180,7 @@ export function agentOptions(flags: Flags<typeof agentFlags>): AgentOptions {
       return { key: match[1], effect: match[3], ...(match[2] ? { value: match[2] } : {}) }
     }),
     staticPodPath: flags['pod-manifest-path'],
+    kubeletConfiguration: kubeletConfiguration(flags['kubelet-config']),
     runtimeEndpoint: flags['container-runtime-endpoint'],
     imageLayerLimit: flags['image-layer-limit'],
     shutdownGraceSeconds: flags['shutdown-grace-period'],
