@@ -182,6 +182,7 @@ void t.test('nobody fills it with what he invents', async (t) => {
     for (const options of [{}, stranger]) {
       for (const path of [`/${word}`, `/apis/${word}/v1/things`, `/api/v1/${word}`, `${maps}/a/${word}`, `/api/v1/watch/${word}`])
         for (const method of ['GET', 'POST', word.toUpperCase()]) await ask(method, path, {}, options)
+      for (const path of ['/healthz', '/api', '/version']) await ask('GET', path + '/'.repeat(word.length), undefined, options)
       await ask('POST', `${maps}?dryRun=${word}`, configMap('a'), options)
       await ask('GET', `/api/v1/${word}?watch=1`, undefined, options)
     }

@@ -29,7 +29,7 @@ function verbOf({ info, request }: RequestContext): string {
 function labelled({ info }: RequestContext, types: TypeRegistry, failed: boolean) {
   const { group, version, resource, namespace, name, verb, subresource, path } = info
   const nothing = { group: '', version: '', resource: '', scope: '', subresource: '' }
-  if (!info.isResource) return { ...nothing, subresource: failed ? '' : path }
+  if (!info.isResource) return { ...nothing, subresource: failed ? '' : path.replace(/(.)\/+$/, '$1') }
   const type = types.find(group, version, resource)
   if (!type || (subresource !== '' && !type.subresourceTypes.some((each) => each.name === subresource))) return nothing
   return { group, version, resource, subresource, scope: name || verb === 'create' ? 'resource' : namespace ? 'namespace' : 'cluster' }
