@@ -79,7 +79,11 @@ export class Invariants {
     const map = this.#byKind.get(object.kind) ?? new Map<string, Resource>()
     this.#byKind.set(object.kind, map)
     if (event.type === 'put') map.set(event.kv.key, object)
-    else map.delete(event.kv.key)
+    else {
+      map.delete(event.kv.key)
+      // Who changes what is being deleted already is told that it was changed, and knows how it ends.
+      if (object.metadata.deletionTimestamp) this.#acknowledged.delete(`${object.kind} ${object.metadata.name}`)
+    }
     if (object.kind === 'Pod') this.#onPod(object as Pod, event)
     if (object.kind === 'Deployment') this.#onDeployment(object as Deployment, event.type === 'delete')
     if (object.kind === 'Job' && event.type === 'put') this.#onJob(object)
