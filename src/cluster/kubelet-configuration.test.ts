@@ -17,7 +17,9 @@ containerLogMaxSize: 5Mi
 containerLogMaxFiles: 3
 serializeImagePulls: true
 shutdownGracePeriod: 30s
+nodeStatusUpdateFrequency: 0s
 nodeStatusReportFrequency: 0s
+containerLogMonitorInterval: 0s
 `)
   t.same(settings, {
     maxPods: 50,
@@ -28,9 +30,12 @@ nodeStatusReportFrequency: 0s
     containerLogMaxFiles: 3,
     maxParallelImagePulls: 1,
     shutdownGracePeriodSeconds: 30,
-    nodeStatusReportFrequencyMs: 0,
   })
   t.same(withoutEffect, ['authentication', 'cgroupDriver'])
+})
+
+t.test('what kubeadm writes for durations is the default, not a loop without rest', async (t) => {
+  t.same(parseKubeletConfiguration(`${HEAD}imageMinimumGCAge: 0s\nnodeStatusUpdateFrequency: 0s\n`).settings, {})
 })
 
 t.test('mistakes are named', async (t) => {

@@ -82,23 +82,29 @@ const gc = (before: Settings, change: Partial<KubeletSettings['imageGc']>): Sett
   imageGc: { highThresholdPercent: 85, lowThresholdPercent: 80, minimumAgeMs: 120_000, ...before.imageGc, ...change },
 })
 
+/** Zero, which kubeadm writes for most durations, means the default. */
+const unlessZero = (value: unknown, set: (ms: number) => Settings): Settings => {
+  const ms = milliseconds(value)
+  return ms === 0 ? {} : set(ms)
+}
+
 /** What each field sets; `before`: what others have. */
 const FIELDS: Readonly<Record<string, (value: unknown, before: Settings) => Settings>> = {
   maxPods: (value) => ({ maxPods: positive(value) }),
   podPidsLimit: (value) => ({ podPidsLimit: integer(value) }),
-  nodeStatusUpdateFrequency: (value) => ({ nodeStatusUpdateFrequencyMs: milliseconds(value) }),
-  nodeStatusReportFrequency: (value) => ({ nodeStatusReportFrequencyMs: milliseconds(value) }),
+  nodeStatusUpdateFrequency: (value) => unlessZero(value, (nodeStatusUpdateFrequencyMs) => ({ nodeStatusUpdateFrequencyMs })),
+  nodeStatusReportFrequency: (value) => unlessZero(value, (nodeStatusReportFrequencyMs) => ({ nodeStatusReportFrequencyMs })),
   nodeLeaseDurationSeconds: (value) => ({ nodeLeaseDurationSeconds: positive(value) }),
   maxParallelImagePulls: (value) => ({ maxParallelImagePulls: positive(value) }),
   serializeImagePulls: (value) => (flag(value) ? { maxParallelImagePulls: 1 } : {}),
   containerLogMaxSize: (value) => ({ containerLogMaxSizeBytes: bytes(value) }),
   containerLogMaxFiles: (value) => ({ containerLogMaxFiles: Math.max(2, positive(value)) }),
-  containerLogMonitorInterval: (value) => ({ containerLogMonitorIntervalMs: milliseconds(value) }),
+  containerLogMonitorInterval: (value) => unlessZero(value, (containerLogMonitorIntervalMs) => ({ containerLogMonitorIntervalMs })),
   kubeReserved: (value) => ({ kubeReserved: amounts(value) }),
   systemReserved: (value) => ({ systemReserved: amounts(value) }),
   imageGCHighThresholdPercent: (value, before) => gc(before, { highThresholdPercent: percent(value) }),
   imageGCLowThresholdPercent: (value, before) => gc(before, { lowThresholdPercent: percent(value) }),
-  imageMinimumGCAge: (value, before) => gc(before, { minimumAgeMs: milliseconds(value) }),
+  imageMinimumGCAge: (value, before) => unlessZero(value, (minimumAgeMs) => gc(before, { minimumAgeMs })),
   shutdownGracePeriod: (value) => ({ shutdownGracePeriodSeconds: seconds(value) }),
   shutdownGracePeriodCriticalPods: (value) => ({ shutdownGracePeriodCriticalPodsSeconds: seconds(value) }),
   allowedUnsafeSysctls: (value) => ({ allowedUnsafeSysctls: words(value) }),

@@ -13,6 +13,7 @@ const event = (containerId: string): ContainerEvent => ({
 t.test('nothing is missed between two streams, nor when the runtime cannot be listed', async (t) => {
   const said: string[] = []
   const abort = new AbortController()
+  const ended: number[] = []
   const streams = [channel<ContainerEvent>(), channel<ContainerEvent>(), channel<ContainerEvent>()]
   let asked = 0
   let listed = 0
@@ -26,7 +27,9 @@ t.test('nothing is missed between two streams, nor when the runtime cannot be li
   await followEvents(
     {
       cri: {
-        getContainerEvents() {
+        getContainerEvents(signal) {
+          const number = asked + 1
+          signal.addEventListener('abort', () => ended.push(number), { once: true })
           said.push(`stream ${++asked}`)
           const stream = streams[asked - 1]
           if (stream) return stream
@@ -50,4 +53,5 @@ t.test('nothing is missed between two streams, nor when the runtime cannot be li
     abort.signal,
   )
   t.same(said.slice(0, 9), ['stream 1', 'list 1', 'during 1', 'stream 2', 'list 2', 'stream 3', 'list 3', 'during 3', 'stream 4'])
+  t.same(ended.slice(0, 3), [1, 2, 3], 'each was ended before the next was asked for, also the one whose list failed')
 })

@@ -15,7 +15,8 @@ const AGAIN_MS = 1_000
 
 export async function followEvents({ cri, clock, log, resync, observe }: FollowOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const events = cri.getContainerEvents(signal)[Symbol.asyncIterator]()
+    const ends = new AbortController()
+    const events = cri.getContainerEvents(AbortSignal.any([signal, ends.signal]))[Symbol.asyncIterator]()
     try {
       // Asked for before the lists are read: what happens in between is in one of both.
       let next = events.next()
@@ -27,7 +28,8 @@ export async function followEvents({ cri, clock, log, resync, observe }: FollowO
       }
     } catch (error) {
       if (!signal.aborted) log.warn('the runtime’s events ended, asking again', { err: explain(error) })
-      void events.return?.().catch(() => {})
+    } finally {
+      ends.abort()
     }
     await sleep(clock, AGAIN_MS, signal).catch(() => {})
   }
